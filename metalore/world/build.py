@@ -1,0 +1,242 @@
+"""From a scenario to the arrays that compiled code works on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from metalore.scenario import (
+    Bernoulli,
+    Churn,
+    Fixed,
+    GaussMarkov,
+    Periodic,
+    RandomWaypoint,
+    Ring,
+    Scenario,
+    ScenarioError,
+    Static,
+    Trace,
+    Uniform,
+    period_steps_of,
+    profile_factors,
+)
+from metalore.world import layout, radio, step
+from metalore.world.geometry import grid_for
+from metalore.world.mobility import GAUSS_MARKOV, RANDOM_WAYPOINT, STATIC, TRACE, trace_positions
+from metalore.world.random import size_tables
+
+_UNBOUNDED = 2**31 - 1
+_LARGEST_TABLE = 4096  # entries of the discount table; older ages are computed
+_PATH_LOSS = {"okumura-hata": radio.OKUMURA_HATA, "umi": radio.UMI, "uma": radio.UMA}
+_SIGHT = {"always": radio.SEEN_ALWAYS, "never": radio.SEEN_NEVER, "probability": radio.SEEN_BY_CHANCE}
+_ASSOCIATION = {"nearest": step.NEAREST, "strongest": step.STRONGEST}
+_SCHEDULER = {
+    "resource-fair": step.RESOURCE_FAIR,
+    "round-robin": step.ROUND_ROBIN,
+    "proportional-fair": step.PROPORTIONAL_FAIR,
+}
+_PAIRING = {"creation": step.AT_CREATION, "start": step.AT_START, "completion": step.AT_COMPLETION}
+_MOBILITY = {RandomWaypoint: RANDOM_WAYPOINT, GaussMarkov: GAUSS_MARKOV, Static: STATIC, Trace: TRACE}
+_PLACEMENT = {Ring: step.ON_RING, Uniform: step.ANYWHERE, Fixed: step.GIVEN}
+
+
+def build_frame(scenario: Scenario, num_envs: int, job_log: bool, functions: dict[str, int]) -> layout.Frame:
+    """Arrays of `num_envs` environments, not yet reset.
+
+    Args:
+        functions: address of the compiled user function for each extension point, 0 for the built-in one.
+    """
+    stations, grid, tiles = _stations(scenario)
+    links, distinct = _links(scenario)
+    sizes, aliases = _sizes(scenario)
+    times = np.arange(scenario.max_steps) * scenario.step_s
+    update_factor = profile_factors(scenario.sensors.updates.profile, times)
+    sensor_grid = grid_for(scenario.map.width_m, scenario.map.height_m, scenario.sensors.count)
+    most_jobs = _most_jobs(scenario, update_factor, by_function=functions["traffic"] != 0)
+    pool = min(most_jobs, _buffered_jobs(scenario))
+    logged = most_jobs if job_log else 0
+    devices = scenario.users.count + scenario.sensors.count
+    metrics = len(layout.METRICS)
+    e = num_envs
+    return layout.Frame(
+        setup=_setup(scenario, functions, job_log),
+        stations=stations,
+        links=links,
+        kinds_of_link=distinct,
+        grids=np.concatenate([grid, sensor_grid]),
+        station_tiles=tiles,
+        sizes=sizes,
+        aliases=aliases,
+        request_factor=profile_factors(scenario.users.requests.profile, times),
+        update_factor=update_factor,
+        update_sum=np.concatenate([[0.0], np.cumsum(update_factor)]),
+        periods=np.array(period_steps_of(scenario), float),
+        user_positions=_points(scenario.users.positions_m),
+        sensor_positions=_points(getattr(scenario.sensors.placement, "positions_m", None)),
+        trace=_trace(scenario),
+        value_of_age=_value_of_age(scenario),
+        envs=np.zeros(e, layout.ENV),
+        cells=np.zeros((e, len(stations), 2), layout.CELL),
+        devices=np.zeros((e, devices), layout.DEVICE),
+        jobs=np.zeros((e, pool), layout.JOB),
+        sensor_tiles=np.zeros((e, int(sensor_grid["nx"][0] * sensor_grid["ny"][0])), np.int32),
+        tally=np.zeros((e, len(stations), metrics)),
+        step_totals=np.zeros((e, metrics)),
+        episode_totals=np.zeros((e, metrics)),
+        terms=np.zeros((e, len(layout.REWARD_TERMS))),
+        reward=np.zeros(e),
+        numbers=np.zeros((e, pool if job_log else 0), np.int32),
+        log=np.zeros((e, logged), layout.LOG),
+        scratch=np.zeros((e, 32)),
+    )
+
+
+def _stations(scenario: Scenario) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Records of the stations, their grid, and its tiles."""
+    from metalore.world.geometry import put
+
+    stations = np.zeros(len(scenario.stations), layout.STATION)
+    grid = grid_for(scenario.map.width_m, scenario.map.height_m, len(stations))
+    tiles = np.full(int(grid["nx"][0] * grid["ny"][0]), -1, np.int32)
+    for i, station in enumerate(scenario.stations):
+        stations[i] = (
+            station.x_m,
+            station.y_m,
+            station.bandwidth_hz,
+            station.compute_gcycle_s,
+            math.inf if station.memory_mb is None else station.memory_mb,
+            -1,
+        )
+        put(grid[0], tiles, stations, 0, i)
+    return stations, grid, tiles
+
+
+def _links(scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
+    """Records [s, k] of what the path loss needs, and the distinct ones among the stations."""
+    links = np.zeros((len(scenario.stations), 2), layout.LINK)
+    carrier = scenario.radio.carrier_mhz
+    for i, station in enumerate(scenario.stations):
+        slope = radio.okumura_hata_slope(station.height_m)
+        for kind, height in enumerate((scenario.users.height_m, scenario.sensors.height_m)):
+            intercept = radio.okumura_hata_at_1km(carrier, station.height_m, height)
+            links[i, kind] = (station.height_m, height, station.tx_dbm - 30.0, intercept, slope)
+    return links, np.unique(links, axis=0)
+
+
+def _sizes(scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
+    requests, updates = scenario.users.requests, scenario.sensors.updates
+    sizes = [requests.data_mbit, requests.compute_gcycle, updates.data_mbit, updates.compute_gcycle]
+    records, aliases = size_tables(sizes)
+    return records.reshape(2, 2), aliases
+
+
+def _most_jobs(scenario: Scenario, update_factor: np.ndarray, by_function: bool) -> int:
+    """The most jobs that can be created in an episode."""
+    steps, sensors = scenario.max_steps, scenario.sensors.count
+    updates = steps * sensors
+    if isinstance(scenario.sensors.updates.timing, Periodic) and not by_function:
+        total = float(update_factor.sum())
+        updates = sum(math.ceil(total / period) + 1 for period in period_steps_of(scenario))
+    return max(1, steps * scenario.users.count + updates)
+
+
+def _buffered_jobs(scenario: Scenario) -> int:
+    """The most jobs that buffers hold."""
+    buffers = scenario.buffers
+    if buffers.device_jobs is None or buffers.station_jobs is None:
+        return _UNBOUNDED
+    devices = scenario.users.count + scenario.sensors.count
+    return devices * buffers.device_jobs + 2 * len(scenario.stations) * buffers.station_jobs
+
+
+def _points(points: tuple[tuple[float, float], ...] | None) -> np.ndarray:
+    return np.array(points or (), float).reshape(-1, 2)
+
+
+def _trace(scenario: Scenario) -> np.ndarray:
+    mobility = scenario.users.mobility
+    if not isinstance(mobility, Trace):
+        return np.zeros((0, 0, 2))
+    try:
+        positions = trace_positions(mobility.file, scenario.users.count, scenario.max_steps, scenario.step_s)
+    except ValueError as error:
+        raise ScenarioError(str(error)) from None
+    x, y = positions[..., 0], positions[..., 1]
+    if x.size and (x.min() < 0 or y.min() < 0 or x.max() > scenario.map.width_m or y.max() > scenario.map.height_m):
+        raise ScenarioError(
+            f"users.mobility.file {mobility.file} leaves the map of {scenario.map.width_m} m x {scenario.map.height_m} m"
+        )
+    return positions
+
+
+def _value_of_age(scenario: Scenario) -> np.ndarray:
+    steps = np.arange(min(scenario.max_steps + 1, _LARGEST_TABLE))
+    values: np.ndarray = scenario.reward.discount ** (steps * scenario.step_s)
+    return values
+
+
+def _setup(scenario: Scenario, functions: dict[str, int], job_log: bool) -> np.ndarray:
+    radio_settings, mobility, presence = scenario.radio, scenario.users.mobility, scenario.users.presence
+    placement, timing = scenario.sensors.placement, scenario.sensors.updates.timing
+    reach, buffers, memory, reward = scenario.sensors.range_m, scenario.buffers, scenario.memory, scenario.reward
+    values: dict[str, Any] = {
+        "step_s": scenario.step_s,
+        "width_m": scenario.map.width_m,
+        "height_m": scenario.map.height_m,
+        "carrier_mhz": radio_settings.carrier_mhz,
+        "noise_w": radio_settings.noise_w,
+        "snr_threshold": radio_settings.snr_threshold,
+        "average_window": radio_settings.average_window_steps,
+        "sensor_range2": math.inf if reach is None else reach**2,
+        "ring_min_m": getattr(placement, "min_distance_m", 0.0),
+        "ring_max_m": getattr(placement, "max_distance_m", 0.0),
+        "spacing_m": getattr(placement, "spacing_m", 0.0),
+        "speed_min": getattr(mobility, "speed_min_m_s", getattr(mobility, "speed_m_s", 0.0)),
+        "speed_max": getattr(mobility, "speed_max_m_s", 0.0),
+        "speed_sd": getattr(mobility, "speed_sd_m_s", 0.0),
+        "heading_sd": getattr(mobility, "heading_sd_rad", 0.0),
+        "course_memory": getattr(mobility, "memory", 0.0),
+        "leave_probability": 1 / presence.mean_stay_steps if isinstance(presence, Churn) else 0.0,
+        "come_probability": 1 / presence.mean_absence_steps if isinstance(presence, Churn) else 0.0,
+        "request_probability": scenario.users.requests.probability,
+        "update_probability": timing.probability if isinstance(timing, Bernoulli) else 0.0,
+        "base_mb": memory.base_mb,
+        "per_user_mb": memory.per_user_mb,
+        "per_job_mb": memory.per_job_mb,
+        "sync_reward": reward.sync_reward,
+        "discount": reward.discount,
+        "delay_penalty": reward.delay_penalty,
+        "delay_threshold_s": reward.delay_threshold_s,
+        "throughput_weight": reward.throughput,
+        "loss_weight": reward.loss,
+        "served_age_weight": reward.served_age,
+        "twin_age_weight": reward.twin_age,
+        "user_channel": functions["channel"],
+        "user_mobility": functions["mobility"],
+        "user_traffic": functions["traffic"],
+        "user_scheduler": functions["scheduler"],
+        "max_steps": scenario.max_steps,
+        "users": scenario.users.count,
+        "path_loss": _PATH_LOSS[radio_settings.path_loss],
+        "line_of_sight": _SIGHT[radio_settings.line_of_sight],
+        "association": _ASSOCIATION[radio_settings.association],
+        "scheduler": _SCHEDULER[radio_settings.scheduler],
+        "slots": radio_settings.round_robin_slots,
+        "mobility": _MOBILITY[type(mobility)],
+        "pause_steps": getattr(mobility, "pause_steps", 0),
+        "churn": isinstance(presence, Churn),
+        "placement": _PLACEMENT[type(placement)],
+        "periodic": isinstance(timing, Periodic),
+        "random_phase": getattr(timing, "phase", "zero") == "random",
+        "pairing": _PAIRING[scenario.pairing],
+        "device_jobs": buffers.device_jobs or _UNBOUNDED,
+        "station_jobs": buffers.station_jobs or _UNBOUNDED,
+        "logging": job_log,
+    }
+    setup = np.zeros(1, layout.SETUP)
+    for name in layout.SETUP.names or ():
+        setup[name] = values[name]
+    return setup

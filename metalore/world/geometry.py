@@ -1,0 +1,149 @@
+"""Who is near whom, in constant time: points in tiles, searched ring by ring.
+
+Tiles hold linked lists: `tiles[i]` is the first point in tile i, `points[j].next` the one after j, -1 ends. Points
+are counted from `first`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from metalore.world.jit import njit
+
+from metalore.world.layout import GRID
+from metalore.world.radio import snr_at
+
+POINTS_PER_TILE = 8
+
+
+def grid_for(width_m: float, height_m: float, points: int) -> np.ndarray:
+    """A grid record for `points` points spread over the map: about eight to a tile, tiles nearly square."""
+    tiles = max(1.0, points / POINTS_PER_TILE)
+    side = math.sqrt(width_m * height_m / tiles)
+    grid = np.zeros(1, GRID)
+    grid["nx"] = max(1, round(width_m / side)) if points > POINTS_PER_TILE * 2 else 1
+    grid["ny"] = max(1, round(height_m / side)) if points > POINTS_PER_TILE * 2 else 1
+    grid["tile_w"], grid["tile_h"] = width_m / grid["nx"], height_m / grid["ny"]
+    return grid
+
+
+@njit
+def column_of(grid: Any, x: Any) -> Any:
+    return max(0, min(grid.nx - 1, np.int64(x / grid.tile_w)))
+
+
+@njit
+def row_of(grid: Any, y: Any) -> Any:
+    return max(0, min(grid.ny - 1, np.int64(y / grid.tile_h)))
+
+
+@njit
+def put(grid: Any, tiles: Any, points: Any, first: Any, index: Any) -> None:
+    """Put a point into its tile."""
+    point = points[first + index]
+    tile = row_of(grid, point.y) * grid.nx + column_of(grid, point.x)
+    point.next = tiles[tile]
+    tiles[tile] = index
+
+
+@njit
+def _tile_on_ring(grid: Any, column: Any, row: Any, ring: Any, i: Any) -> Any:
+    """The i-th of the 8 * ring tiles at (Chebyshev) distance `ring`, or -1 if it is off the map."""
+    if ring == 0:
+        return row * grid.nx + column
+    side, along = i // (2 * ring), i % (2 * ring)
+    if side == 0:
+        x, y = column - ring + along, row - ring
+    elif side == 1:
+        x, y = column + ring, row - ring + along
+    elif side == 2:
+        x, y = column + ring - along, row + ring
+    else:
+        x, y = column - ring, row + ring - along
+    if x < 0 or y < 0 or x >= grid.nx or y >= grid.ny:
+        return -1
+    return y * grid.nx + x
+
+
+@njit
+def _beyond_ring(grid: Any, column: Any, row: Any, ring: Any, x: Any, y: Any) -> Any:
+    """No point outside the rings up to `ring` is nearer than this; infinite if nothing is outside."""
+    least = np.inf
+    if column - ring > 0:
+        least = min(least, x - (column - ring) * grid.tile_w)
+    if column + ring < grid.nx - 1:
+        least = min(least, (column + ring + 1) * grid.tile_w - x)
+    if row - ring > 0:
+        least = min(least, y - (row - ring) * grid.tile_h)
+    if row + ring < grid.ny - 1:
+        least = min(least, (row + ring + 1) * grid.tile_h - y)
+    return least - 1e-9  # rounding of tile borders
+
+
+@njit
+def nearest(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: Any) -> Any:
+    """Index and squared distance of the nearest point (lowest index on a tie); (-1, inf) if there is none."""
+    column, row = column_of(grid, x), row_of(grid, y)
+    best, best_d2 = -1, np.inf
+    for ring in range(max(grid.nx, grid.ny)):
+        for i in range(max(1, 8 * ring)):
+            tile = _tile_on_ring(grid, column, row, ring, i)
+            j = tiles[tile] if tile >= 0 else -1
+            while j >= 0:
+                point = points[first + j]
+                d2 = (point.x - x) ** 2 + (point.y - y) ** 2
+                if d2 < best_d2 or (d2 == best_d2 and j < best):
+                    best, best_d2 = j, d2
+                j = point.next
+        bound = _beyond_ring(grid, column, row, ring, x, y)
+        if bound > 0.0 and best_d2 < bound * bound:
+            break
+    return best, best_d2
+
+
+@njit
+def anything_within(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: Any, radius: Any) -> Any:
+    """Whether a point lies nearer than `radius`."""
+    for row in range(row_of(grid, max(0.0, y - radius)), row_of(grid, y + radius) + 1):
+        for column in range(column_of(grid, max(0.0, x - radius)), column_of(grid, x + radius) + 1):
+            j = tiles[row * grid.nx + column]
+            while j >= 0:
+                point = points[first + j]
+                if (point.x - x) ** 2 + (point.y - y) ** 2 < radius * radius:
+                    return True
+                j = point.next
+    return False
+
+
+@njit
+def strongest(
+    setup: Any, grid: Any, tiles: Any, stations: Any, links: Any, kind: Any, bounds: Any, device: Any, scratch: Any
+) -> Any:
+    """Index and SNR of the station heard best (lowest index on a tie).
+
+    The search goes outward and stops where even the strongest kind of station could not be heard better, so a user's
+    channel must not get better with distance.
+    """
+    column, row = column_of(grid, device.x), row_of(grid, device.y)
+    best, best_snr = -1, -1.0
+    for ring in range(max(grid.nx, grid.ny)):
+        for i in range(max(1, 8 * ring)):
+            tile = _tile_on_ring(grid, column, row, ring, i)
+            j = tiles[tile] if tile >= 0 else -1
+            while j >= 0:
+                distance = math.sqrt((stations[j].x - device.x) ** 2 + (stations[j].y - device.y) ** 2)
+                snr = snr_at(setup, links[j, kind], distance, device.luck, scratch)
+                if snr > best_snr or (snr == best_snr and j < best):
+                    best, best_snr = j, snr
+                j = stations[j].next
+        beyond = _beyond_ring(grid, column, row, ring, device.x, device.y)
+        if beyond == np.inf:
+            break
+        reachable = 0.0
+        for b in range(len(bounds)):
+            reachable = max(reachable, snr_at(setup, bounds[b, kind], beyond, device.luck, scratch))
+        if best_snr > reachable:
+            break
+    return best, best_snr

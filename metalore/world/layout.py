@@ -1,0 +1,276 @@
+"""How a batch of worlds lies in memory, and what is counted.
+
+Axes: `e` environments, `s` stations, `k` kinds of job (0 request, 1 update), `d` devices (users, then sensors).
+Records keep together what is touched together; shapes are no part of a type, so one compilation serves all sizes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+REQUEST, UPDATE = 0, 1
+KINDS = ("request", "update")
+OUTCOMES = ("waiting", "completed", "lost_device", "lost_station", "left")
+WAITING, COMPLETED, LOST_DEVICE, LOST_STATION, LEFT = range(5)
+
+NOTHING = 1e-9
+"""Less Mbit or Gcycle than this counts as none, so that sums of shares do not leave crumbs behind."""
+
+BY_KIND = (
+    "generated",  # jobs created
+    "sent",  # jobs that left their device
+    "completed",
+    "lost",
+    "mbit_generated",
+    "mbit_sent",
+    "mbit_lost",
+    "gcycle_generated",
+    "gcycle_processed",
+    "gcycle_lost",
+    "device_wait",  # the next four: steps, summed over jobs completed in this step
+    "transmission",
+    "server_wait",
+    "processing",
+    "created_in_system",  # creation steps of jobs that came, minus those of jobs that ended
+)
+COUNTED_JOBS = 4
+
+
+def _metric(kind: str, name: str) -> str:
+    return f"{kind}s_{name}" if name in BY_KIND[:COUNTED_JOBS] else f"{kind}_{name}"
+
+
+METRICS = tuple(_metric(kind, name) for kind in KINDS for name in BY_KIND) + (
+    "requests_late",
+    "requests_synchronized",  # served with a sensor's update
+    "aosi",  # this and the next two: steps, summed over synchronized requests
+    "signed_gap",
+    "data_age",
+    "peaks",
+    "peak_age",  # steps, summed over peaks
+    "busy_hz",  # part of the band that carried data
+    "twin_age",  # steps, summed over sensors
+)
+"""What is counted in every step, by station. Ages are in steps. `twin_age` is counted once per world."""
+
+REWARD_TERMS = ("synchronization", "delay", "throughput", "loss", "served_age", "twin_age")
+
+# Columns of the tally. Those of a kind are `kind * len(BY_KIND) + column`.
+(
+    GENERATED,
+    SENT,
+    COMPLETED_JOBS,
+    LOST,
+    MBIT_GENERATED,
+    MBIT_SENT,
+    MBIT_LOST,
+    GCYCLE_GENERATED,
+    GCYCLE_PROCESSED,
+    GCYCLE_LOST,
+    DEVICE_WAIT,
+    TRANSMISSION,
+    SERVER_WAIT,
+    PROCESSING,
+    CREATED_IN_SYSTEM,
+) = range(len(BY_KIND))
+PER_KIND = len(BY_KIND)
+LATE, SYNCHRONIZED, AOSI, SIGNED_GAP, DATA_AGE, PEAKS, PEAK_AGE, BUSY_HZ, TWIN_AGE = range(
+    2 * PER_KIND, 2 * PER_KIND + 9
+)
+
+SETUP = np.dtype(
+    [
+        ("step_s", "f8"),
+        ("width_m", "f8"),
+        ("height_m", "f8"),
+        ("carrier_mhz", "f8"),
+        ("noise_w", "f8"),
+        ("snr_threshold", "f8"),
+        ("average_window", "f8"),
+        ("sensor_range2", "f8"),  # squared metres; infinite: the whole map
+        ("ring_min_m", "f8"),
+        ("ring_max_m", "f8"),
+        ("spacing_m", "f8"),
+        ("speed_min", "f8"),
+        ("speed_max", "f8"),
+        ("speed_sd", "f8"),
+        ("heading_sd", "f8"),
+        ("course_memory", "f8"),
+        ("leave_probability", "f8"),
+        ("come_probability", "f8"),
+        ("request_probability", "f8"),
+        ("update_probability", "f8"),
+        ("base_mb", "f8"),
+        ("per_user_mb", "f8"),
+        ("per_job_mb", "f8"),
+        ("sync_reward", "f8"),
+        ("discount", "f8"),
+        ("delay_penalty", "f8"),
+        ("delay_threshold_s", "f8"),
+        ("throughput_weight", "f8"),
+        ("loss_weight", "f8"),
+        ("served_age_weight", "f8"),
+        ("twin_age_weight", "f8"),
+        ("user_channel", "i8"),  # addresses of compiled user functions; 0: built-in
+        ("user_mobility", "i8"),
+        ("user_traffic", "i8"),
+        ("user_scheduler", "i8"),
+        ("max_steps", "i4"),
+        ("users", "i4"),
+        ("path_loss", "i4"),
+        ("line_of_sight", "i4"),
+        ("association", "i4"),
+        ("scheduler", "i4"),
+        ("slots", "i4"),
+        ("mobility", "i4"),
+        ("pause_steps", "i4"),
+        ("churn", "i4"),
+        ("placement", "i4"),
+        ("periodic", "i4"),
+        ("random_phase", "i4"),
+        ("pairing", "i4"),
+        ("device_jobs", "i4"),
+        ("station_jobs", "i4"),
+        ("logging", "i4"),
+    ],
+    align=True,
+)
+GRID = np.dtype([("nx", "i4"), ("ny", "i4"), ("tile_w", "f8"), ("tile_h", "f8")], align=True)
+STATION = np.dtype(
+    [("x", "f8"), ("y", "f8"), ("bandwidth_hz", "f8"), ("compute", "f8"), ("memory_mb", "f8"), ("next", "i4")],
+    align=True,
+)
+LINK = np.dtype(
+    [
+        ("station_height", "f8"),
+        ("device_height", "f8"),
+        ("tx_dbw", "f8"),
+        ("intercept", "f8"),  # Okumura-Hata loss at 1 km
+        ("slope", "f8"),  # its dB per decade of distance
+    ],
+    align=True,
+)
+ENV = np.dtype(
+    [("seed", "u8"), ("episode", "u4"), ("t", "i4"), ("free", "i4"), ("fresh", "i4"), ("numbered", "i4"), ("newest_sum", "i8")], align=True
+)
+CELL = np.dtype(
+    [
+        ("remaining", "f8"),  # Gcycle left of the head job
+        ("backlog", "f8"),  # Gcycle left of all jobs
+        ("weights", "f8"),
+        ("head", "i4"),
+        ("tail", "i4"),
+        ("count", "i4"),
+        ("started", "i4"),  # step in which the head job's processing began, -1: not yet
+        ("attached", "i4"),
+        ("backlogged", "i4"),
+        ("turn", "i4"),  # round-robin: device index from which the next turn starts
+        ("rank", "i4"),
+    ],
+    align=True,
+)
+DEVICE = np.dtype(
+    [
+        ("x", "f8"),
+        ("y", "f8"),
+        ("m0", "f8"),  # memory of the mobility model
+        ("m1", "f8"),
+        ("m2", "f8"),
+        ("m3", "f8"),
+        ("luck", "f8"),
+        ("efficiency", "f8"),  # bit/s/Hz
+        ("average_mbps", "f8"),
+        ("remaining", "f8"),  # Mbit left of the head job
+        ("backlog", "f8"),  # Mbit left of all jobs
+        ("weight", "f8"),
+        ("phase", "f8"),
+        ("head", "i4"),
+        ("tail", "i4"),
+        ("count", "i4"),
+        ("started", "i4"),  # step in which the head job's transmission began, -1: not yet
+        ("station", "i4"),
+        ("attached", "i4"),
+        ("present", "i4"),
+        ("arrived", "i4"),
+        ("completed", "i4"),  # requests of this user, or updates of this sensor
+        ("next", "i4"),  # sensors: next in the same tile
+        ("newest", "i4"),  # sensors: creation step of the newest processed update, -1: none
+    ],
+    align=True,
+)
+JOB = np.dtype(
+    [
+        ("next", "i4"),
+        ("device", "i4"),
+        ("created", "i4"),
+        ("tx_start", "i4"),
+        ("tx_end", "i4"),
+        ("sensor", "i4"),
+        ("update", "i4"),  # creation step of the update the request is served with
+        ("data", "f4"),
+        ("compute", "f4"),
+    ]
+)
+LOG = np.dtype(
+    [
+        ("number", "i4"),
+        ("kind", "i4"),
+        ("device", "i4"),
+        ("station", "i4"),
+        ("sensor", "i4"),
+        ("created", "i4"),
+        ("tx_start", "i4"),
+        ("tx_end", "i4"),
+        ("proc_start", "i4"),
+        ("completed", "i4"),
+        ("update_created", "i4"),
+        ("outcome", "i4"),
+        ("data_mbit", "f4"),
+        ("compute_gcycle", "f4"),
+    ]
+)
+
+NO_SENSOR = -1  # served without
+UNDECIDED = -2  # to be fixed when processing starts
+
+
+class Frame(NamedTuple):
+    """Everything compiled code works on. What does not change, what does, and what comes out.
+
+    Within a step the axis `e` is gone: the frame of one environment holds views.
+    """
+
+    # fixed for a scenario
+    setup: np.ndarray  # [1]
+    stations: np.ndarray  # [s]
+    links: np.ndarray  # [s, k]
+    kinds_of_link: np.ndarray  # distinct links, bounds for the strongest-SNR search: [., k]
+    grids: np.ndarray  # [2]: of stations, of sensors
+    station_tiles: np.ndarray  # first station in each tile
+    sizes: np.ndarray  # [k, 2]: data, compute
+    aliases: np.ndarray
+    request_factor: np.ndarray  # [t]
+    update_factor: np.ndarray  # [t]
+    update_sum: np.ndarray  # [t + 1]
+    periods: np.ndarray  # [sensors]
+    user_positions: np.ndarray  # [users, 2] or empty
+    sensor_positions: np.ndarray  # [sensors, 2] or empty
+    trace: np.ndarray  # [t + 1, users, 2] or empty
+    value_of_age: np.ndarray  # discount ** AoSI by steps
+    # state, by environment
+    envs: np.ndarray  # [e]
+    cells: np.ndarray  # [e, s, k]
+    devices: np.ndarray  # [e, d]
+    jobs: np.ndarray  # [e, pool]
+    sensor_tiles: np.ndarray  # [e, tiles]
+    # results, by environment
+    tally: np.ndarray  # [e, s, metrics], of this step
+    step_totals: np.ndarray  # [e, metrics]
+    episode_totals: np.ndarray  # [e, metrics]
+    terms: np.ndarray  # [e, reward terms]
+    reward: np.ndarray  # [e]
+    numbers: np.ndarray  # [e, pool], or [e, 0] without a log
+    log: np.ndarray  # [e, jobs], or [e, 0]
+    scratch: np.ndarray  # [e, 32]: passed to user functions

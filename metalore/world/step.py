@@ -1,0 +1,814 @@
+"""One step of a world: associate, act, generate, transmit, compute, age, reward, move.
+
+Each phase is one function of a :class:`~metalore.world.layout.Frame` of a single environment, in the order and to the
+letter of `docs/world.md`. `advance` and `restart` run them over a batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metalore.world.extension import RESULTS, call_user
+from metalore.world.geometry import anything_within, nearest, put, strongest
+from metalore.world.jit import borrowed, cached_njit, njit
+from metalore.world.layout import (
+    AOSI,
+    BUSY_HZ,
+    COMPLETED,
+    COMPLETED_JOBS,
+    CREATED_IN_SYSTEM,
+    DATA_AGE,
+    DEVICE_WAIT,
+    GCYCLE_GENERATED,
+    GCYCLE_LOST,
+    GCYCLE_PROCESSED,
+    GENERATED,
+    LATE,
+    LEFT,
+    LOST,
+    LOST_DEVICE,
+    LOST_STATION,
+    MBIT_GENERATED,
+    MBIT_LOST,
+    MBIT_SENT,
+    NO_SENSOR,
+    NOTHING,
+    PEAK_AGE,
+    PEAKS,
+    PER_KIND,
+    PROCESSING,
+    REQUEST,
+    SENT,
+    SERVER_WAIT,
+    SIGNED_GAP,
+    SYNCHRONIZED,
+    TRANSMISSION,
+    TWIN_AGE,
+    UNDECIDED,
+    UPDATE,
+    Frame,
+)
+from metalore.world.mobility import TRACE, move, start_moving
+from metalore.world.queues import free_job, new_job, pop, push
+from metalore.world.radio import efficiency, snr_at
+from metalore.world.random import (
+    ANOTHER,
+    LUCK,
+    PHASE,
+    PLACEMENT,
+    PRESENCE,
+    TRAFFIC,
+    draw_size,
+    philox,
+    uniform,
+)
+
+NEAREST, STRONGEST = range(2)
+RESOURCE_FAIR, ROUND_ROBIN, PROPORTIONAL_FAIR = range(3)
+AT_CREATION, AT_START, AT_COMPLETION = range(3)
+ON_RING, ANYWHERE, GIVEN = range(3)
+PLACEMENT_ATTEMPTS = 100_000
+
+# What compiled code reports; `World` turns it into a sentence.
+FINE, NOT_A_SHARE, ENDED, NOT_PLACED, BAD_CHANNEL, BAD_MOBILITY, BAD_TRAFFIC, BAD_SCHEDULER = range(8)
+
+_SHARE_SLACK = 1e-6  # float32 rounding of a share; more is a mistake
+
+_SOURCES = sorted(Path(__file__).parent.glob("*.py"))
+_DIGEST = int(hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES)).hexdigest()[:12], 16)
+
+
+# -- associate ---------------------------------------------------------------------------------------------------------
+
+
+@njit
+def _associate(frame: Any, index: Any, kind: Any) -> Any:
+    """Attach a device to its station and learn its spectral efficiency."""
+    setup, device, scratch = frame.setup[0], frame.devices[index], frame.scratch
+    if setup.association == STRONGEST:
+        station, snr = strongest(
+            setup,
+            frame.grids[0],
+            frame.station_tiles,
+            frame.stations,
+            frame.links,
+            kind,
+            frame.kinds_of_link,
+            device,
+            scratch,
+        )
+    else:
+        station, d2 = nearest(frame.grids[0], frame.station_tiles, frame.stations, 0, device.x, device.y)
+        snr = snr_at(setup, frame.links[station, kind], math.sqrt(d2), device.luck, scratch)
+    device.station = station
+    device.attached = 1 if snr > setup.snr_threshold else 0
+    device.efficiency = efficiency(snr) if device.attached else 0.0
+    frame.cells[station, kind].attached += device.attached
+    return BAD_CHANNEL if math.isnan(snr) else FINE
+
+
+@njit
+def _associate_users(frame: Any) -> Any:
+    for station in range(len(frame.stations)):
+        frame.cells[station, REQUEST].attached = 0
+    problem = FINE
+    for index in range(frame.setup[0].users):
+        if frame.devices[index].present:
+            problem = max(problem, _associate(frame, index, REQUEST))
+        else:
+            frame.devices[index].attached = 0
+    return problem
+
+
+@njit
+def _nearest_sensor(frame: Any, user: Any) -> Any:
+    """The sensor a user is paired with now, counted from 0, or NO_SENSOR."""
+    setup, device = frame.setup[0], frame.devices[user]
+    if len(frame.devices) == setup.users:
+        return NO_SENSOR
+    sensor, d2 = nearest(frame.grids[1], frame.sensor_tiles, frame.devices, setup.users, device.x, device.y)
+    return sensor if d2 <= setup.sensor_range2 else NO_SENSOR
+
+
+# -- generate ----------------------------------------------------------------------------------------------------------
+
+
+@njit
+def _create(frame: Any, index: Any, kind: Any, data: Any, compute: Any) -> None:
+    """A new job joins its device's queue, or is lost if that is full."""
+    setup, env, device = frame.setup[0], frame.envs[0], frame.devices[index]
+    tally = frame.tally[device.station]
+    base = kind * PER_KIND
+    tally[base + GENERATED] += 1.0
+    tally[base + MBIT_GENERATED] += data
+    tally[base + GCYCLE_GENERATED] += compute
+    number = env.numbered
+    env.numbered += 1
+    job = new_job(env, frame.jobs) if device.count < setup.device_jobs else -1
+    if setup.logging:
+        _log_creation(frame, number, index, kind, data, compute, job < 0)
+    if job < 0:
+        tally[base + LOST] += 1.0
+        tally[base + MBIT_LOST] += data
+        tally[base + GCYCLE_LOST] += compute
+        return
+    record = frame.jobs[job]
+    record.device, record.created = index, env.t
+    record.data, record.compute = data, compute
+    record.sensor = record.update = UNDECIDED
+    if kind == REQUEST and setup.pairing == AT_CREATION:
+        record.sensor = _nearest_sensor(frame, index)
+        if record.sensor >= 0 and frame.devices[setup.users + record.sensor].newest >= 0:
+            record.update = frame.devices[setup.users + record.sensor].newest
+    if setup.logging:
+        frame.numbers[job] = number
+    tally[base + CREATED_IN_SYSTEM] += env.t
+    if device.count == 0:
+        device.remaining, device.started = data, -1
+    device.backlog += data
+    push(frame.jobs, device, job)
+
+
+@njit
+def _log_creation(frame: Any, number: Any, index: Any, kind: Any, data: Any, compute: Any, lost: Any) -> None:
+    row = frame.log[number]
+    row.number, row.kind, row.device, row.created = number, kind, index, frame.envs[0].t
+    row.station = row.sensor = row.tx_start = row.tx_end = row.proc_start = row.completed = row.update_created = -1
+    row.data_mbit, row.compute_gcycle = data, compute
+    row.outcome = LOST_DEVICE if lost else 0
+
+
+@njit
+def _generate_by_user_function(frame: Any, index: Any, kind: Any) -> Any:
+    setup, env, scratch = frame.setup[0], frame.envs[0], frame.scratch
+    w0, w1, w2, w3 = philox(env.seed, env.t, index, TRAFFIC, env.episode)
+    scratch[0], scratch[1], scratch[2] = env.t * setup.step_s, index, kind
+    scratch[3], scratch[4], scratch[5], scratch[6] = uniform(w0), uniform(w1), uniform(w2), uniform(w3)
+    call_user(setup.user_traffic, scratch)
+    created = scratch[RESULTS]
+    if created == 0.0:
+        return FINE
+    data, compute = np.float64(np.float32(scratch[RESULTS + 1])), np.float64(np.float32(scratch[RESULTS + 2]))
+    if created != 1.0 or not (0.0 <= data < np.inf and 0.0 <= compute < np.inf):
+        return BAD_TRAFFIC
+    _create(frame, index, kind, data, compute)
+    return FINE
+
+
+@njit
+def _generate(frame: Any) -> Any:
+    setup, env = frame.setup[0], frame.envs[0]
+    users, t = setup.users, env.t
+    if setup.user_traffic != 0:
+        problem = FINE
+        for index in range(len(frame.devices)):
+            if frame.devices[index].present:
+                kind = REQUEST if index < users else UPDATE
+                problem = max(problem, _generate_by_user_function(frame, index, kind))
+        return problem
+    chance = setup.request_probability * frame.request_factor[t]
+    for index in range(users):
+        if not frame.devices[index].present:
+            continue
+        w0, w1, w2, _ = philox(env.seed, t, index, TRAFFIC, env.episode)
+        if uniform(w0) < chance:
+            data = draw_size(frame.sizes[REQUEST, 0], frame.aliases, w1)
+            compute = draw_size(frame.sizes[REQUEST, 1], frame.aliases, w2)
+            _create(frame, index, REQUEST, data, compute)
+    chance = setup.update_probability * frame.update_factor[t]
+    before, after = frame.update_sum[t], frame.update_sum[t + 1]
+    for index in range(users, len(frame.devices)):
+        updates = 1
+        if setup.periodic:
+            period, phase = frame.periods[index - users], frame.devices[index].phase
+            updates = np.int64(math.floor(after / period + phase) - math.floor(before / period + phase))
+        for j in range(updates):
+            w0, w1, w2, _ = philox(env.seed, t, index, TRAFFIC + ANOTHER * j, env.episode)
+            if setup.periodic or uniform(w0) < chance:
+                data = draw_size(frame.sizes[UPDATE, 0], frame.aliases, w1)
+                compute = draw_size(frame.sizes[UPDATE, 1], frame.aliases, w2)
+                _create(frame, index, UPDATE, data, compute)
+    return FINE
+
+
+# -- transmit ----------------------------------------------------------------------------------------------------------
+
+
+@njit
+def _weigh(frame: Any) -> Any:
+    """Weights of all devices but under resource-fair, where everybody's is 1."""
+    setup, users = frame.setup[0], frame.setup[0].users
+    cells = frame.cells
+    for station in range(len(frame.stations)):
+        for kind in range(2):
+            cell = cells[station, kind]
+            cell.weights, cell.backlogged, cell.rank = 0.0, 0, 0
+    if setup.scheduler == ROUND_ROBIN and setup.user_scheduler == 0:
+        _line_up(frame)
+    problem = FINE
+    for index in range(len(frame.devices)):
+        device = frame.devices[index]
+        if not device.attached:
+            continue
+        cell = cells[device.station, REQUEST if index < users else UPDATE]
+        if setup.user_scheduler != 0:
+            problem = max(problem, _weight_by_user_function(frame, device))
+        elif setup.scheduler == PROPORTIONAL_FAIR:
+            device.weight = device.efficiency / max(device.average_mbps, 1e-3) if device.count > 0 else 0.0
+        else:
+            device.weight = _slots_of(setup, cell, device, index)
+        cell.weights += device.weight
+    return problem
+
+
+@njit
+def _weight_by_user_function(frame: Any, device: Any) -> Any:
+    setup, scratch = frame.setup[0], frame.scratch
+    scratch[0], scratch[1] = device.count, device.backlog
+    scratch[2], scratch[3] = device.efficiency, device.average_mbps
+    scratch[4] = frame.envs[0].t * setup.step_s
+    call_user(setup.user_scheduler, scratch)
+    weight = scratch[RESULTS]
+    if not 0.0 <= weight < np.inf:
+        return BAD_SCHEDULER
+    device.weight = weight
+    return FINE
+
+
+@njit
+def _line_up(frame: Any) -> None:
+    """Round-robin: count who waits, and how many of them come before the turn."""
+    users = frame.setup[0].users
+    for index in range(len(frame.devices)):
+        device = frame.devices[index]
+        if device.attached and device.count > 0:
+            cell = frame.cells[device.station, REQUEST if index < users else UPDATE]
+            cell.backlogged += 1
+            cell.rank -= 1 if index < cell.turn else 0
+    for station in range(len(frame.stations)):
+        for kind in range(2):
+            cell = frame.cells[station, kind]
+            # The first backlogged device has rank `-before`, and so on, cyclically.
+            cell.rank = cell.rank % cell.backlogged if cell.backlogged > 0 else 0
+
+
+@njit
+def _slots_of(setup: Any, cell: Any, device: Any, index: Any) -> Any:
+    """Round-robin: slots of the next device in order; the turn moves behind the last that got one."""
+    if device.count == 0:
+        return 0.0
+    rank, waiting = cell.rank, cell.backlogged
+    cell.rank = (rank + 1) % waiting
+    if rank == (setup.slots - 1) % waiting:
+        cell.turn = index + 1
+    return np.float64(setup.slots // waiting + (1 if rank < setup.slots % waiting else 0))
+
+
+@njit
+def _transmit(frame: Any, shares: Any) -> Any:
+    setup, users = frame.setup[0], frame.setup[0].users
+    fair = setup.scheduler == RESOURCE_FAIR and setup.user_scheduler == 0
+    problem = FINE if fair else _weigh(frame)
+    for index in range(len(frame.devices)):
+        device = frame.devices[index]
+        if not device.attached:
+            continue
+        kind = REQUEST if index < users else UPDATE
+        cell = frame.cells[device.station, kind]
+        share = shares[device.station, 0]
+        band = (share if kind == REQUEST else 1.0 - share) * frame.stations[device.station].bandwidth_hz
+        if fair:
+            part = band / cell.attached
+        else:
+            part = band * device.weight / cell.weights if cell.weights > 0.0 else 0.0
+        budget = part * device.efficiency * 1e-6 * setup.step_s
+        left = _drain(frame, index, kind, budget)
+        if budget > 0.0:
+            frame.tally[device.station, BUSY_HZ] += part * (1.0 - left / budget)
+        delivered = (budget - left) / setup.step_s
+        device.average_mbps += (delivered - device.average_mbps) / setup.average_window
+    return problem
+
+
+@njit
+def _drain(frame: Any, index: Any, kind: Any, budget: Any) -> Any:
+    """Send what the budget (Mbit) allows from a device's queue; returns what is left of it."""
+    device, t = frame.devices[index], frame.envs[0].t
+    while device.count > 0 and budget > NOTHING:
+        job = device.head
+        if device.started < 0:
+            device.started = t
+            if frame.setup[0].logging:
+                frame.log[frame.numbers[job]].tx_start = t
+        if device.remaining > budget + NOTHING:
+            device.remaining -= budget
+            device.backlog -= budget
+            frame.tally[device.station, kind * PER_KIND + MBIT_SENT] += budget
+            return 0.0
+        budget -= device.remaining
+        device.backlog -= device.remaining
+        frame.tally[device.station, kind * PER_KIND + MBIT_SENT] += device.remaining
+        pop(frame.jobs, device)
+        frame.jobs[job].tx_start, frame.jobs[job].tx_end = device.started, t
+        if device.count > 0:
+            device.remaining, device.started = np.float64(frame.jobs[device.head].data), -1
+        _arrive(frame, device.station, kind, job)
+    return max(budget, 0.0)
+
+
+@njit
+def _arrive(frame: Any, station: Any, kind: Any, job: Any) -> None:
+    """A sent job enters its station's queue, or is lost if buffer or memory is full."""
+    setup, cell, record = frame.setup[0], frame.cells[station, kind], frame.jobs[job]
+    tally, base = frame.tally[station], kind * PER_KIND
+    tally[base + SENT] += 1.0
+    if setup.logging:
+        row = frame.log[frame.numbers[job]]
+        row.tx_end, row.station = record.tx_end, station
+    if cell.count >= setup.station_jobs or _memory_full(frame, station):
+        _lose(frame, station, kind, job, np.float64(record.compute), LOST_STATION)
+        return
+    if cell.count == 0:
+        cell.remaining, cell.started = np.float64(record.compute), -1
+    cell.backlog += record.compute
+    push(frame.jobs, cell, job)
+
+
+@njit
+def _memory_full(frame: Any, station: Any) -> Any:
+    """Whether one more job would exceed the station's memory."""
+    limit = frame.stations[station].memory_mb
+    if limit == np.inf:
+        return False
+    setup, requests, updates = frame.setup[0], frame.cells[station, REQUEST], frame.cells[station, UPDATE]
+    jobs = requests.count + updates.count + 1
+    return setup.base_mb + setup.per_user_mb * requests.attached + setup.per_job_mb * jobs > limit
+
+
+@njit
+def _lose(frame: Any, station: Any, kind: Any, job: Any, unprocessed: Any, outcome: Any) -> None:
+    """Count a sent job as lost, with the Gcycle nobody will spend on it, and free its place."""
+    tally, base = frame.tally[station], kind * PER_KIND
+    tally[base + LOST] += 1.0
+    tally[base + GCYCLE_LOST] += unprocessed
+    tally[base + CREATED_IN_SYSTEM] -= frame.jobs[job].created
+    if frame.setup[0].logging:
+        frame.log[frame.numbers[job]].outcome = outcome
+    free_job(frame.envs[0], frame.jobs, job)
+
+
+# -- compute -----------------------------------------------------------------------------------------------------------
+
+
+@njit
+def _compute(frame: Any, station: Any, kind: Any, budget: Any) -> None:
+    """Work off a station's queue with `budget` Gcycle."""
+    cell, t = frame.cells[station, kind], frame.envs[0].t
+    processed = 0.0
+    while cell.count > 0 and budget > NOTHING:
+        job = cell.head
+        record = frame.jobs[job]
+        if kind == REQUEST:
+            user = frame.devices[record.device]
+            if not user.present or record.created < user.arrived:
+                _next_in_queue(frame, cell)
+                _lose(frame, station, kind, job, np.float64(cell.remaining), LEFT)
+                _refresh_head(frame, cell)
+                continue
+            if cell.started < 0 and not _may_start(frame, job):
+                break
+        if cell.started < 0:
+            cell.started = t
+            if frame.setup[0].logging:
+                frame.log[frame.numbers[job]].proc_start = t
+        if cell.remaining > budget + NOTHING:
+            cell.remaining -= budget
+            cell.backlog -= budget
+            processed += budget
+            budget = 0.0
+        else:
+            budget -= cell.remaining
+            processed += cell.remaining
+            _next_in_queue(frame, cell)
+            if kind == REQUEST:
+                _complete_request(frame, station, job)
+            else:
+                _complete_update(frame, station, job)
+            _count_completion(frame, station, kind, job, cell.started)
+            _refresh_head(frame, cell)
+    frame.tally[station, kind * PER_KIND + GCYCLE_PROCESSED] += processed
+
+
+@njit
+def _next_in_queue(frame: Any, cell: Any) -> None:
+    cell.backlog -= cell.remaining
+    pop(frame.jobs, cell)
+
+
+@njit
+def _refresh_head(frame: Any, cell: Any) -> None:
+    """Forget the job that left the head of a queue; the next one is untouched."""
+    cell.started = -1
+    if cell.count > 0:
+        cell.remaining = np.float64(frame.jobs[cell.head].compute)
+
+
+@njit
+def _may_start(frame: Any, job: Any) -> Any:
+    """Fix a request's sensor and update, if its sensor has one at all."""
+    record, users = frame.jobs[job], frame.setup[0].users
+    sensor = record.sensor if frame.setup[0].pairing == AT_CREATION else _nearest_sensor(frame, record.device)
+    if sensor == NO_SENSOR:
+        record.sensor = record.update = NO_SENSOR
+        return True
+    newest = frame.devices[users + sensor].newest
+    if newest < 0:
+        return False
+    record.sensor = sensor
+    if record.update < 0:
+        record.update = newest
+    return True
+
+
+@njit
+def _complete_request(frame: Any, station: Any, job: Any) -> None:
+    """Ages and reward of a request at its completion."""
+    setup, record, t = frame.setup[0], frame.jobs[job], frame.envs[0].t
+    tally, terms = frame.tally[station], frame.terms
+    if setup.pairing == AT_COMPLETION:
+        sensor = _nearest_sensor(frame, record.device)
+        if sensor != NO_SENSOR and frame.devices[setup.users + sensor].newest >= 0:
+            record.sensor, record.update = sensor, frame.devices[setup.users + sensor].newest
+    if (t - record.created) * setup.step_s > setup.delay_threshold_s:
+        tally[LATE] += 1.0
+        terms[1] -= setup.delay_penalty
+    terms[2] += setup.throughput_weight
+    if record.sensor < 0:
+        return
+    gap = record.created - record.update
+    lag = abs(gap)
+    tally[SYNCHRONIZED] += 1.0
+    tally[AOSI] += lag
+    tally[SIGNED_GAP] += gap
+    tally[DATA_AGE] += t - record.update
+    known = len(frame.value_of_age)
+    value = frame.value_of_age[lag] if lag < known else setup.discount ** (lag * setup.step_s)
+    terms[0] += setup.sync_reward * value
+    terms[4] -= setup.served_age_weight * (t - record.update) * setup.step_s
+
+
+@njit
+def _complete_update(frame: Any, station: Any, job: Any) -> None:
+    """A processed update becomes its sensor's newest, unless a newer one came before."""
+    record, t = frame.jobs[job], frame.envs[0].t
+    sensor = frame.devices[record.device]
+    if record.created > sensor.newest:
+        frame.tally[station, PEAKS] += 1.0
+        frame.tally[station, PEAK_AGE] += t - max(sensor.newest, 0)
+        frame.envs[0].newest_sum += record.created - max(sensor.newest, 0)
+        sensor.newest = record.created
+
+
+@njit
+def _count_completion(frame: Any, station: Any, kind: Any, job: Any, started: Any) -> None:
+    record, t = frame.jobs[job], frame.envs[0].t
+    tally, base = frame.tally[station], kind * PER_KIND
+    tally[base + COMPLETED_JOBS] += 1.0
+    tally[base + DEVICE_WAIT] += record.tx_start - record.created
+    tally[base + TRANSMISSION] += record.tx_end - record.tx_start
+    tally[base + SERVER_WAIT] += started - record.tx_end
+    tally[base + PROCESSING] += t - started
+    tally[base + CREATED_IN_SYSTEM] -= record.created
+    frame.devices[record.device].completed += 1
+    if frame.setup[0].logging:
+        row = frame.log[frame.numbers[job]]
+        row.completed, row.outcome = t, COMPLETED
+        if kind == REQUEST:
+            row.sensor, row.update_created = max(record.sensor, -1), max(record.update, -1)
+    free_job(frame.envs[0], frame.jobs, job)
+
+
+# -- age, reward -------------------------------------------------------------------------------------------------------
+
+
+@njit
+def _settle(frame: Any) -> None:
+    """Sum the step's counts over stations, age the twin, and add up the reward."""
+    setup, env = frame.setup[0], frame.envs[0]
+    step, episode, tally = frame.step_totals, frame.episode_totals, frame.tally
+    sensors = len(frame.devices) - setup.users
+    twin_age = sensors * env.t - env.newest_sum
+    tally[0, TWIN_AGE] = twin_age
+    for m in range(len(step)):
+        total = 0.0
+        for station in range(len(tally)):
+            total += tally[station, m]
+        step[m] = total
+        episode[m] += total
+    frame.terms[3] = -setup.loss_weight * (step[LOST] + step[PER_KIND + LOST])
+    if sensors > 0:
+        frame.terms[5] = -setup.twin_age_weight * setup.step_s * twin_age / sensors
+    frame.reward[0] = frame.terms.sum()
+
+
+# -- move --------------------------------------------------------------------------------------------------------------
+
+
+@njit
+def _move(frame: Any) -> Any:
+    setup, env = frame.setup[0], frame.envs[0]
+    fine = True
+    for index in range(setup.users):
+        user = frame.devices[index]
+        if user.present:
+            if setup.mobility == TRACE and setup.user_mobility == 0:
+                user.x, user.y = frame.trace[env.t + 1, index, 0], frame.trace[env.t + 1, index, 1]
+            else:
+                fine = move(setup, env, user, index, frame.scratch) and fine
+    if setup.churn:
+        _come_and_go(frame)
+    return FINE if fine else BAD_MOBILITY
+
+
+@njit
+def _come_and_go(frame: Any) -> None:
+    setup, env = frame.setup[0], frame.envs[0]
+    for index in range(setup.users):
+        user = frame.devices[index]
+        w0, _, _, _ = philox(env.seed, env.t, index, PRESENCE, env.episode)
+        if user.present:
+            if uniform(w0) < setup.leave_probability:
+                _leave(frame, index)
+        elif uniform(w0) < setup.come_probability:
+            _come(frame, index, env.t + 1)
+
+
+@njit
+def _leave(frame: Any, index: Any) -> None:
+    """A user leaves; what waits in the device is lost."""
+    user = frame.devices[index]
+    user.present = 0
+    while user.count > 0:
+        job, tally = frame.jobs[user.head], frame.tally[user.station]
+        tally[LOST] += 1.0
+        tally[MBIT_LOST] += user.remaining
+        tally[GCYCLE_LOST] += job.compute
+        tally[CREATED_IN_SYSTEM] -= job.created
+        if frame.setup[0].logging:
+            frame.log[frame.numbers[user.head]].outcome = LEFT
+        free_job(frame.envs[0], frame.jobs, pop(frame.jobs, user))
+        if user.count > 0:
+            user.remaining = np.float64(frame.jobs[user.head].data)
+    user.backlog = 0.0
+
+
+@njit
+def _come(frame: Any, index: Any, step: Any) -> None:
+    """Somebody arrives in a user's place at `step`, with nothing to send yet."""
+    setup, env, user = frame.setup[0], frame.envs[0], frame.devices[index]
+    user.present, user.arrived = 1, step
+    user.count, user.started, user.backlog, user.average_mbps = 0, -1, 0.0, 0.0
+    if setup.mobility == TRACE and setup.user_mobility == 0:
+        user.x, user.y = frame.trace[step, index, 0], frame.trace[step, index, 1]
+    elif len(frame.user_positions) > 0:
+        user.x, user.y = frame.user_positions[index, 0], frame.user_positions[index, 1]
+    else:
+        w0, w1, _, _ = philox(env.seed, step, index, PLACEMENT, env.episode)
+        user.x, user.y = uniform(w0) * setup.width_m, uniform(w1) * setup.height_m
+    start_moving(setup, env, user, index, step)
+
+
+# -- reset -------------------------------------------------------------------------------------------------------------
+
+
+@njit
+def _restart(frame: Any) -> Any:
+    """Start the episode that `frame.envs` names by its seed and episode number."""
+    setup, env = frame.setup[0], frame.envs[0]
+    env.t, env.free, env.fresh, env.numbered, env.newest_sum = 0, -1, 0, 0, 0
+    for station in range(len(frame.stations)):
+        for kind in range(2):
+            cell = frame.cells[station, kind]
+            cell.count, cell.started, cell.attached, cell.turn = 0, -1, 0, 0
+            cell.backlog = 0.0
+    frame.sensor_tiles[:] = -1
+    frame.tally[:] = 0.0
+    frame.step_totals[:] = 0.0
+    frame.episode_totals[:] = 0.0
+    frame.terms[:] = 0.0
+    frame.reward[0] = 0.0
+    for index in range(len(frame.devices)):
+        device = frame.devices[index]
+        w0, _, _, _ = philox(env.seed, 0, index, LUCK, env.episode)
+        device.luck, device.completed, device.present, device.attached = uniform(w0), 0, 1, 0
+        device.average_mbps = 0.0
+    for index in range(setup.users):
+        _come(frame, index, 0)
+        if setup.churn:
+            w0, _, _, _ = philox(env.seed, 0, index, PRESENCE + ANOTHER, env.episode)
+            stay, absence = 1.0 / setup.leave_probability, 1.0 / setup.come_probability
+            frame.devices[index].present = 1 if uniform(w0) < stay / (stay + absence) else 0
+    problem = FINE
+    for sensor in range(len(frame.devices) - setup.users):
+        problem = max(problem, _place_sensor(frame, sensor))
+    return max(problem, _associate_users(frame))
+
+
+@njit
+def _place_sensor(frame: Any, sensor: Any) -> Any:
+    setup, env = frame.setup[0], frame.envs[0]
+    index = setup.users + sensor
+    device = frame.devices[index]
+    device.count, device.started, device.backlog, device.newest, device.arrived = 0, -1, 0.0, -1, 0
+    w0, _, _, _ = philox(env.seed, 0, index, PHASE, env.episode)
+    device.phase = 1.0 - 1e-9 - (uniform(w0) if setup.random_phase else 0.0)
+    if setup.placement == GIVEN:
+        device.x, device.y = frame.sensor_positions[sensor, 0], frame.sensor_positions[sensor, 1]
+    elif not _found_place(frame, sensor):
+        return NOT_PLACED
+    put(frame.grids[1], frame.sensor_tiles, frame.devices, setup.users, sensor)
+    return _associate(frame, index, UPDATE)
+
+
+@njit
+def _found_place(frame: Any, sensor: Any) -> Any:
+    """Try places until one is on the map and far enough from the sensors before."""
+    setup, env = frame.setup[0], frame.envs[0]
+    index = setup.users + sensor
+    device = frame.devices[index]
+    home = frame.stations[sensor % len(frame.stations)]
+    inner2, outer2 = setup.ring_min_m**2, setup.ring_max_m**2
+    for attempt in range(PLACEMENT_ATTEMPTS):
+        w0, w1, _, _ = philox(env.seed, attempt, index, PLACEMENT, env.episode)
+        if setup.placement == ON_RING:
+            angle = 2.0 * math.pi * uniform(w0)
+            radius = math.sqrt(inner2 + uniform(w1) * (outer2 - inner2))
+            x, y = home.x + radius * math.cos(angle), home.y + radius * math.sin(angle)
+            if x < 0.0 or y < 0.0 or x > setup.width_m or y > setup.height_m:
+                continue
+        else:
+            x, y = uniform(w0) * setup.width_m, uniform(w1) * setup.height_m
+        crowded = setup.spacing_m > 0.0 and anything_within(
+            frame.grids[1], frame.sensor_tiles, frame.devices, setup.users, x, y, setup.spacing_m
+        )
+        if not crowded:
+            device.x, device.y = x, y
+            return True
+    return False
+
+
+# -- batch -------------------------------------------------------------------------------------------------------------
+
+
+@njit
+def _view(frame: Any, e: Any) -> Any:
+    """The frame of one environment, of views that count no references."""
+    return Frame(
+        borrowed(frame.setup),
+        borrowed(frame.stations),
+        borrowed(frame.links),
+        borrowed(frame.kinds_of_link),
+        borrowed(frame.grids),
+        borrowed(frame.station_tiles),
+        borrowed(frame.sizes),
+        borrowed(frame.aliases),
+        borrowed(frame.request_factor),
+        borrowed(frame.update_factor),
+        borrowed(frame.update_sum),
+        borrowed(frame.periods),
+        borrowed(frame.user_positions),
+        borrowed(frame.sensor_positions),
+        borrowed(frame.trace),
+        borrowed(frame.value_of_age),
+        borrowed(frame.envs)[e : e + 1],
+        borrowed(frame.cells)[e],
+        borrowed(frame.devices)[e],
+        borrowed(frame.jobs)[e],
+        borrowed(frame.sensor_tiles)[e],
+        borrowed(frame.tally)[e],
+        borrowed(frame.step_totals)[e],
+        borrowed(frame.episode_totals)[e],
+        borrowed(frame.terms)[e],
+        borrowed(frame.reward)[e : e + 1],
+        borrowed(frame.numbers)[e],
+        borrowed(frame.log)[e],
+        borrowed(frame.scratch)[e],
+    )
+
+
+@njit
+def _step(frame: Any, shares: Any) -> Any:
+    setup = frame.setup[0]
+    frame.tally[:] = 0.0
+    frame.terms[:] = 0.0
+    problem = _associate_users(frame)
+    problem = max(problem, _generate(frame))
+    problem = max(problem, _transmit(frame, shares))
+    for station in range(len(frame.stations)):
+        capacity = frame.stations[station].compute * setup.step_s
+        _compute(frame, station, REQUEST, shares[station, 1] * capacity)
+    for station in range(len(frame.stations)):
+        capacity = frame.stations[station].compute * setup.step_s
+        _compute(frame, station, UPDATE, (1.0 - shares[station, 1]) * capacity)
+    problem = max(problem, _move(frame))
+    _settle(frame)  # after the move, so that what leaving users lose counts in this step
+    frame.envs[0].t += 1
+    return problem
+
+
+def _batched() -> tuple[Any, Any]:
+    # The digest is part of what the disk cache is keyed by: editing any file of this package compiles anew.
+    digest = _DIGEST
+
+    @cached_njit
+    def advance(frame: Any, shares: Any, first: Any, last: Any) -> Any:
+        """Step environments first..last-1 with `shares` [e, s, 2]; returns the worst problem."""
+        _ = digest
+        problem = FINE
+        for e in range(first, last):
+            problem = max(problem, _step(_view(frame, e), shares[e]))
+        return problem
+
+    @cached_njit
+    def restart(frame: Any, chosen: Any, first: Any, last: Any) -> Any:
+        """Reset those environments of first..last-1 that are chosen [e]; returns the worst problem."""
+        _ = digest
+        problem = FINE
+        for e in range(first, last):
+            if chosen[e]:
+                problem = max(problem, _restart(_view(frame, e)))
+        return problem
+
+    return advance, restart
+
+
+advance, restart = _batched()
+
+
+def _checked() -> Any:
+    digest = _DIGEST
+
+    @cached_njit
+    def check(shares: Any, envs: Any, max_steps: Any) -> Any:
+        """Refuse shares [e, s, 2] that are none, and stepping after the end; trim what rounding put outside [0, 1]."""
+        _ = digest
+        for e in range(len(envs)):
+            if envs[e].t >= max_steps:
+                return ENDED
+        flat = shares.reshape(-1)
+        for i in range(len(flat)):
+            share = flat[i]
+            if not (-_SHARE_SLACK <= share <= 1.0 + _SHARE_SLACK):
+                return NOT_A_SHARE
+            flat[i] = min(max(share, 0.0), 1.0)
+        return FINE
+
+    return check
+
+
+check = _checked()

@@ -1,0 +1,364 @@
+"""A batch of worlds of one scenario, stepped together."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+
+from metalore.scenario import Scenario, load
+from metalore.world import step as compiled_step
+from metalore.world.build import build_frame
+from metalore.world.extension import SIGNATURES, compiled
+from metalore.world.layout import KINDS, LOG, METRICS, REWARD_TERMS, Frame
+
+_PROBLEMS = {
+    compiled_step.NOT_A_SHARE: "shares must be numbers in [0, 1] (bandwidth and compute for requests at each station)",
+    compiled_step.ENDED: "the episode has ended; call reset before the next step",
+    compiled_step.NOT_PLACED: "sensors.placement found no place for a sensor; lower sensors.count or spacing_m",
+    compiled_step.BAD_CHANNEL: "the channel function failed or returned NaN; it must return a loss in dB",
+    compiled_step.BAD_MOBILITY: "the mobility function failed or left the map; it must return "
+    "(x_m, y_m, m0, m1, m2, m3) with the point on the map",
+    compiled_step.BAD_TRAFFIC: "the traffic function failed; it must return (0 or 1, Mbit >= 0, Gcycle >= 0)",
+    compiled_step.BAD_SCHEDULER: "the scheduler function failed; it must return a finite weight >= 0",
+}
+_COMPILE_NOTICE_S = 2.0
+
+
+class WorldError(ValueError):
+    """A call the world refuses; the message says what is wrong and what would be right."""
+
+
+class World:
+    """`num_envs` independent worlds of one scenario; see `docs/world.md` for what a step does.
+
+    Axes: `e` environments, `s` stations, `k` kinds (0 request, 1 update). Arrays that properties return are views into
+    the state: they change with the next step and must not be written to.
+
+    Args:
+        scenario: a scenario, a built-in name, or a TOML file.
+        num_envs: size of the batch.
+        threads: how many threads step the batch; results do not depend on it.
+        job_log: keep every job's time stamps (see :meth:`jobs`).
+        channel, mobility, traffic, scheduler: plain scalar Python functions that replace the built-in ones, with
+            the parameters of :data:`metalore.world.SIGNATURES`; see `docs/extend.md`.
+
+    Raises:
+        ScenarioError: a scenario that cannot be.
+        ExtensionError: a function that cannot be compiled.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario | str = "smart-city",
+        num_envs: int = 1,
+        *,
+        threads: int = 1,
+        job_log: bool = False,
+        channel: Callable[..., float] | None = None,
+        mobility: Callable[..., tuple[float, ...]] | None = None,
+        traffic: Callable[..., tuple[float, ...]] | None = None,
+        scheduler: Callable[..., float] | None = None,
+    ) -> None:
+        if num_envs < 1:
+            raise WorldError(f"num_envs is {num_envs}; a batch needs at least 1")
+        if threads < 1:
+            raise WorldError(f"threads is {threads}; at least 1 steps the batch")
+        self.scenario = load(scenario)
+        self.num_envs = int(num_envs)
+        self.num_stations = len(self.scenario.stations)
+        self.functions = {"channel": channel, "mobility": mobility, "traffic": traffic, "scheduler": scheduler}
+        self._threads = min(threads, num_envs)
+        self._job_log = job_log
+        self._pool: ThreadPoolExecutor | None = None
+        self._make()
+
+    def _make(self) -> None:
+        self._functions = {point: compiled(point, f) for point, f in self.functions.items() if f is not None}
+        addresses = {point: self._functions[point].address if point in self._functions else 0 for point in SIGNATURES}
+        self._frame: Frame = build_frame(self.scenario, self.num_envs, self._job_log, addresses)
+        self._shares = np.full((self.num_envs, self.num_stations, 2), 0.5)
+        self._last_shares = self._shares.copy()
+        self._everyone = np.ones(self.num_envs, np.bool_)
+        self._max_steps = self.scenario.max_steps
+        self._advance, self._restart, self._check = _entry_points(
+            numba.typeof(self._frame), numba.typeof(self._shares), numba.typeof(self._everyone)
+        )
+        self._seeded = False
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def reset(self, seed: int | Sequence[int] | None = None, chosen: np.ndarray | None = None) -> None:
+        """Start new episodes.
+
+        Args:
+            seed: environment i gets ``seed + i``, or its entry of a sequence; each in [0, 2**64). Without a seed, an
+                environment goes on to the next episode of the seed it has (a fresh one the first time).
+            chosen: boolean [e], which environments to reset; unset: all.
+        """
+        envs, everyone = self._frame.envs, self._everyone
+        mask = everyone if chosen is None else np.ascontiguousarray(chosen, np.bool_)
+        if mask.shape != everyone.shape:
+            raise WorldError(f"chosen has shape {mask.shape}; it takes one flag for each of {self.num_envs} worlds")
+        if seed is not None:
+            envs["seed"][mask] = self._seeds(seed)[mask]
+            envs["episode"][mask] = 0
+        elif not self._seeded:
+            envs["seed"] = np.random.SeedSequence().generate_state(self.num_envs, np.uint64)
+            envs["episode"] = 0
+        else:
+            envs["episode"][mask] += 1
+        self._seeded = True
+        self._last_shares[mask] = 0.5
+        self._run(self._restart, mask)
+
+    def step(self, shares: np.ndarray) -> None:
+        """Advance every world by one step.
+
+        Args:
+            shares: [e, s, 2], the parts of bandwidth and compute for requests, in [0, 1].
+
+        Raises:
+            WorldError: wrong shape, no share, or an episode that has ended; nothing has happened then.
+        """
+        given = np.asarray(shares)
+        if given.shape != self._shares.shape:
+            raise WorldError(f"shares have shape {given.shape}; expected {self._shares.shape} (environments, stations, 2)")
+        if not self._seeded:
+            raise WorldError("call reset before the first step")
+        self._shares[...] = given
+        problem = self._check(self._shares, self._frame.envs, self._max_steps)
+        if problem:
+            raise WorldError(_PROBLEMS[problem])
+        self._last_shares[...] = self._shares
+        self._run(self._advance, self._shares)
+
+    def _run(self, kernel: Callable[..., int], argument: np.ndarray) -> None:
+        if self._threads == 1:
+            problem = kernel(self._frame, argument, 0, self.num_envs)
+        else:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="metalore-world")
+            cuts = np.linspace(0, self.num_envs, self._threads + 1).astype(int).tolist()
+            tasks = [
+                self._pool.submit(kernel, self._frame, argument, first, last)
+                for first, last in zip(cuts[:-1], cuts[1:], strict=True)
+            ]
+            problem = max(task.result() for task in tasks)
+        if problem:
+            raise WorldError(_PROBLEMS[problem])
+
+    def _seeds(self, seed: int | Sequence[int]) -> np.ndarray:
+        given = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        if len(given) != self.num_envs:
+            raise WorldError(f"{len(given)} seeds for {self.num_envs} worlds; give one number, or one each")
+        if any(not 0 <= int(s) < 2**64 for s in given):
+            raise WorldError("seeds are whole numbers from 0 to 2**64 - 1")
+        return np.array([int(s) for s in given], np.uint64)
+
+    # -- copies --------------------------------------------------------------------------------------------------------
+
+    _STATE = ("envs", "cells", "devices", "jobs", "sensor_tiles", "step_totals", "episode_totals", "terms", "reward")
+
+    def copy_state(self, source: World, origin: Sequence[int] | np.ndarray) -> None:
+        """Make environment i a copy of environment ``origin[i]`` of `source`, which has the same scenario.
+
+        What follows is identical to what the source would do under the same shares, random numbers included.
+        """
+        if source.scenario != self.scenario:
+            raise WorldError("states can be copied only between worlds of the same scenario")
+        index = np.asarray(origin)
+        for name in self._STATE:
+            mine, theirs = getattr(self._frame, name), getattr(source._frame, name)
+            mine[...] = theirs[index]
+        self._last_shares[...] = source._last_shares[index]
+        self._seeded = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: getattr(self._frame, name) for name in (*self._STATE, "tally", "numbers", "log")}
+        kept = ("scenario", "num_envs", "num_stations", "functions", "_threads", "_job_log", "_seeded", "_last_shares")
+        return {"state": state} | {name: getattr(self, name) for name in kept}
+
+    def __setstate__(self, pickled: dict[str, Any]) -> None:
+        state, last, seeded = pickled.pop("state"), pickled.pop("_last_shares"), pickled.pop("_seeded")
+        self.__dict__.update(pickled)
+        self._pool = None
+        self._make()
+        self._last_shares, self._seeded = last, seeded
+        for name, value in state.items():
+            getattr(self._frame, name)[...] = value
+
+    # -- what can be seen ----------------------------------------------------------------------------------------------
+
+    @property
+    def t(self) -> np.ndarray:
+        """Steps done in the episode, [e]."""
+        return self._frame.envs["t"]
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """Seed of each environment, [e], uint64."""
+        return self._frame.envs["seed"]
+
+    @property
+    def episodes(self) -> np.ndarray:
+        """Number of the episode within its seed, [e]."""
+        return self._frame.envs["episode"]
+
+    @property
+    def ended(self) -> np.ndarray:
+        """Whether an episode is over, boolean [e]."""
+        return self._frame.envs["t"] >= self._max_steps
+
+    @property
+    def reward(self) -> np.ndarray:
+        """Reward of the last step, [e]."""
+        return self._frame.reward
+
+    @property
+    def reward_terms(self) -> np.ndarray:
+        """Its terms, [e, len(REWARD_TERMS)]."""
+        return self._frame.terms
+
+    @property
+    def step_totals(self) -> np.ndarray:
+        """Counts of the last step, [e, len(METRICS)]."""
+        return self._frame.step_totals
+
+    @property
+    def episode_totals(self) -> np.ndarray:
+        """Counts of the episode so far, [e, len(METRICS)]."""
+        return self._frame.episode_totals
+
+    @property
+    def station_totals(self) -> np.ndarray:
+        """Counts of the last step by station, [e, s, len(METRICS)]."""
+        return self._frame.tally
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Shares of the last step (0.5 after a reset), [e, s, 2]."""
+        return self._last_shares
+
+    @property
+    def queue_lengths(self) -> np.ndarray:
+        """Jobs in the stations' queues, [e, s, k]."""
+        return self._frame.cells["count"]
+
+    @property
+    def queue_gcycle(self) -> np.ndarray:
+        """Work left in the stations' queues in Gcycle, [e, s, k]."""
+        return self._frame.cells["backlog"]
+
+    @property
+    def attached(self) -> np.ndarray:
+        """Attached devices, [e, s, k]."""
+        return self._frame.cells["attached"]
+
+    @property
+    def devices(self) -> np.ndarray:
+        """Records of :data:`metalore.world.layout.DEVICE`, [e, d]; users first."""
+        return self._frame.devices
+
+    @property
+    def user_positions(self) -> np.ndarray:
+        """Metres, [e, users, 2]."""
+        users = self._frame.devices[:, : self.scenario.users.count]
+        return np.stack([users["x"], users["y"]], axis=-1)
+
+    @property
+    def sensor_positions(self) -> np.ndarray:
+        """Metres, [e, sensors, 2]."""
+        sensors = self._frame.devices[:, self.scenario.users.count :]
+        return np.stack([sensors["x"], sensors["y"]], axis=-1)
+
+    @property
+    def sensor_ages(self) -> np.ndarray:
+        """Age of each sensor at the twin in steps, [e, sensors]."""
+        newest = self._frame.devices["newest"][:, self.scenario.users.count :]
+        return np.maximum(self.t - 1, 0)[:, None] - np.maximum(newest, 0)
+
+    def device_backlog(self) -> np.ndarray:
+        """Mbit waiting in devices, by the station they belong to, [e, s, k]."""
+        out = np.zeros((self.num_envs, self.num_stations, len(KINDS)))
+        users = self.scenario.users.count
+        environment = np.arange(self.num_envs)[:, None]
+        for kind, part in enumerate((slice(0, users), slice(users, None))):
+            devices = self._frame.devices[:, part]
+            np.add.at(out[..., kind], (environment, devices["station"]), devices["backlog"])
+        return out
+
+    def waiting_age(self) -> np.ndarray:
+        """Mean age in steps of jobs in the system, [e, k]; 0 where none waits."""
+        totals = self._frame.episode_totals
+        out = np.zeros((self.num_envs, len(KINDS)))
+        for k, kind in enumerate(KINDS):
+            names = (f"{kind}s_generated", f"{kind}s_completed", f"{kind}s_lost", f"{kind}_created_in_system")
+            generated, done, lost, created = (totals[:, METRICS.index(n)] for n in names)
+            waiting = generated - done - lost
+            now = np.maximum(self.t - 1, 0)
+            out[:, k] = np.where(waiting > 0, now - created / np.maximum(waiting, 1), 0.0)
+        return out
+
+    def nbytes(self) -> int:
+        """Bytes that one environment of the batch holds."""
+        batch = Frame._fields[Frame._fields.index("envs") :]
+        return sum(getattr(self._frame, name).nbytes for name in batch) // self.num_envs
+
+    def jobs(self, env: int = 0) -> np.ndarray:
+        """All jobs of the current episode of one environment, as records in order of creation.
+
+        Fields are those of :data:`metalore.world.layout.LOG`: steps, -1 for what has not happened; `kind` and `outcome`
+        are indices into KINDS and OUTCOMES.
+
+        Raises:
+            WorldError: the world keeps no log.
+        """
+        if not self._job_log:
+            raise WorldError("this world keeps no job log; make it with job_log=True")
+        count = int(self._frame.envs["numbered"][env])
+        rows: np.ndarray = np.array(self._frame.log[env, :count], LOG)
+        return rows
+
+
+def totals_of(totals: np.ndarray, name: str) -> np.ndarray:
+    """A column of `step_totals`, `episode_totals` or `station_totals` by its name in METRICS."""
+    return totals[..., METRICS.index(name)]
+
+
+def terms_of(terms: np.ndarray, name: str) -> np.ndarray:
+    """A column of `reward_terms` by its name in REWARD_TERMS."""
+    return terms[..., REWARD_TERMS.index(name)]
+
+
+@cache
+def _entry_points(frame: Any, shares: Any, chosen: Any) -> tuple[Any, Any, Any]:
+    """Compiled functions for these types, called directly: no type inspection in every call."""
+    integer = numba.types.int64
+    with _word_about_compiling():
+        return (
+            compiled_step.advance.compile((frame, shares, integer, integer)),
+            compiled_step.restart.compile((frame, chosen, integer, integer)),
+            compiled_step.check.compile((shares, frame.types[Frame._fields.index("envs")], integer)),
+        )
+
+
+@contextmanager
+def _word_about_compiling() -> Iterator[None]:
+    def say() -> None:
+        print("metalore: compiling the simulator for this machine; once, about half a minute ...", file=sys.stderr)
+
+    timer = threading.Timer(_COMPILE_NOTICE_S, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
