@@ -375,6 +375,7 @@ class ReferenceWorld:
         user.present, user.arrived = True, step
         user.x, user.y = self._arrival_place(user.index, step)
         user.memory = (0.0, 0.0, 0.0, 0.0)
+        user.average_mbps = 0.0
         u0, u1, u2, _ = self._uniforms(step, user.index, DEPARTURE)
         motion = self.scenario.users.mobility
         if isinstance(motion, RandomWaypoint):
@@ -466,25 +467,26 @@ class ReferenceWorld:
 
     def _generate(self) -> None:
         for user in self.users:
-            if user.present:
+            if user.present and self.traffic is not None:
+                self._ask_function(user)
+            elif user.present:
                 self._ask(user)
         before = self.generated_so_far
         profile = self.scenario.sensors.updates.profile
         self.generated_so_far += factor(profile, self.t * self.scenario.step_s)
         for sensor in self.sensors:
-            self._report(sensor, before)
+            if self.traffic is not None:
+                self._ask_function(sensor)
+            else:
+                self._report(sensor, before)
 
     def _ask(self, user: User) -> None:
-        if self.traffic is not None:
-            return self._ask_function(user)
         requests = self.scenario.users.requests
         w0, w1, w2, _ = words(self.seed, self.t, user.index, TRAFFIC, self.episode)
         if uniform(w0) < requests.probability * factor(requests.profile, self.t * self.scenario.step_s):
             self._create(user, draw_size(requests.data_mbit, w1), draw_size(requests.compute_gcycle, w2))
 
     def _report(self, sensor: Sensor, before: float) -> None:
-        if self.traffic is not None:
-            return self._ask_function(sensor)
         updates = self.scenario.sensors.updates
         for j in range(self._updates_due(sensor, before)):
             _, w1, w2, _ = words(self.seed, self.t, sensor.index, TRAFFIC + ANOTHER * j, self.episode)
@@ -514,7 +516,8 @@ class ReferenceWorld:
         self.totals[f"{job.kind}_gcycle_generated"] += compute_gcycle
         limit = self.scenario.buffers.device_jobs
         if limit is not None and len(device.queue) >= limit:
-            return self._lose(job, "lost_device")
+            self._lose(job, "lost_device")
+            return
         if job.kind == "request" and self.scenario.pairing == "creation":
             job.sensor = self._nearest_sensor(device)
             job.update_created = self.sensors[job.sensor].newest if job.sensor >= 0 else -1
@@ -591,10 +594,11 @@ class ReferenceWorld:
         """A job has left its device; it joins the station's queue if there is room."""
         job.tx_end = self.t
         self.totals[f"{job.kind}s_sent"] += 1
-        if not self._has_room(self.stations[index], job.kind):
-            return self._lose(job, "lost_station")
         job.station = index
-        self.stations[index].queues[job.kind].append(job)
+        if self._has_room(self.stations[index], job.kind):
+            self.stations[index].queues[job.kind].append(job)
+        else:
+            self._lose(job, "lost_station")
 
     def _has_room(self, station: Station, kind: str) -> bool:
         limit, memory = self.scenario.buffers.station_jobs, self.scenario.memory

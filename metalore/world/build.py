@@ -81,6 +81,8 @@ def build_frame(scenario: Scenario, num_envs: int, job_log: bool, functions: dic
         envs=np.zeros(e, layout.ENV),
         cells=np.zeros((e, len(stations), 2), layout.CELL),
         devices=np.zeros((e, devices), layout.DEVICE),
+        anchors=np.zeros((e, devices, 2), layout.ANCHOR),
+        words=np.zeros((e, 3, devices), np.uint32),
         jobs=np.zeros((e, pool), layout.JOB),
         sensor_tiles=np.zeros((e, int(sensor_grid["nx"][0] * sensor_grid["ny"][0])), np.int32),
         tally=np.zeros((e, len(stations), metrics)),
@@ -92,6 +94,24 @@ def build_frame(scenario: Scenario, num_envs: int, job_log: bool, functions: dic
         log=np.zeros((e, logged), layout.LOG),
         scratch=np.zeros((e, 32)),
     )
+
+
+def table_of(frame: layout.Frame) -> np.ndarray:
+    """Where compiled code finds the arrays: for each field address, bytes per environment, and shape without `e`.
+
+    The frame must outlive the table.
+    """
+    table = np.zeros((len(frame), 5), np.int64)
+    batch = frame._fields.index(layout.FIRST_OF_BATCH)
+    for i, array in enumerate(frame):
+        if not array.flags.c_contiguous:
+            raise AssertionError(f"{frame._fields[i]} is not contiguous")
+        shape = array.shape[1:] if i >= batch else array.shape
+        stride = array.strides[0] if i >= batch else 0
+        shape = shape or (1,)  # one entry per environment
+        table[i, 0], table[i, 1] = array.ctypes.data, stride
+        table[i, 2 : 2 + len(shape)] = shape
+    return table
 
 
 def _stations(scenario: Scenario) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -119,10 +139,10 @@ def _links(scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
     links = np.zeros((len(scenario.stations), 2), layout.LINK)
     carrier = scenario.radio.carrier_mhz
     for i, station in enumerate(scenario.stations):
-        slope = radio.okumura_hata_slope(station.height_m)
         for kind, height in enumerate((scenario.users.height_m, scenario.sensors.height_m)):
-            intercept = radio.okumura_hata_at_1km(carrier, station.height_m, height)
-            links[i, kind] = (station.height_m, height, station.tx_dbm - 30.0, intercept, slope)
+            tx_dbw = station.tx_dbm - 30.0
+            hata = radio.okumura_hata_constants(carrier, station.height_m, height, tx_dbw, scenario.radio.noise_w)
+            links[i, kind] = (station.height_m, height, tx_dbw, *hata)
     return links, np.unique(links, axis=0)
 
 

@@ -84,9 +84,12 @@ def _beyond_ring(grid: Any, column: Any, row: Any, ring: Any, x: Any, y: Any) ->
 
 @njit
 def nearest(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: Any) -> Any:
-    """Index and squared distance of the nearest point (lowest index on a tie); (-1, inf) if there is none."""
+    """Index and squared distance of the nearest point (lowest index on a tie), and the squared distance of the next.
+
+    (-1, inf, inf) if there is no point. The third number is a lower bound where the search ended early.
+    """
     column, row = column_of(grid, x), row_of(grid, y)
-    best, best_d2 = -1, np.inf
+    best, best_d2, next_d2 = -1, np.inf, np.inf
     for ring in range(max(grid.nx, grid.ny)):
         for i in range(max(1, 8 * ring)):
             tile = _tile_on_ring(grid, column, row, ring, i)
@@ -94,12 +97,33 @@ def nearest(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: Any) -> A
             while j >= 0:
                 point = points[first + j]
                 d2 = (point.x - x) ** 2 + (point.y - y) ** 2
-                if d2 < best_d2 or (d2 == best_d2 and j < best):
-                    best, best_d2 = j, d2
+                # Selections, not branches: which point wins cannot be predicted.
+                wins = (d2 < best_d2) | ((d2 == best_d2) & (j < best))
+                next_d2 = min(next_d2, max(d2, best_d2))
+                best = np.int64(j if wins else best)
+                best_d2 = min(d2, best_d2)
                 j = point.next
         bound = _beyond_ring(grid, column, row, ring, x, y)
         if bound > 0.0 and best_d2 < bound * bound:
+            next_d2 = min(next_d2, bound * bound)
             break
+    return best, best_d2, next_d2
+
+
+@njit
+def nearest_to(anchor: Any, grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: Any) -> Any:
+    """:func:`nearest` without its third number, remembering in `anchor` how far one may move before asking anew.
+
+    A point that is nearest by a margin m stays nearest while one moves by less than m / 2 (triangle inequality). An
+    anchor with a `reach2` of 0 remembers nothing.
+    """
+    if (x - anchor.x) ** 2 + (y - anchor.y) ** 2 < anchor.reach2:
+        point = points[first + anchor.nearest]
+        return np.int64(anchor.nearest), (point.x - x) ** 2 + (point.y - y) ** 2
+    best, best_d2, next_d2 = nearest(grid, tiles, points, first, x, y)
+    anchor.nearest, anchor.x, anchor.y = best, x, y
+    margin = math.sqrt(next_d2) - math.sqrt(best_d2) if best >= 0 else 0.0
+    anchor.reach2 = max(0.5 * margin - 1e-9, 0.0) ** 2
     return best, best_d2
 
 
@@ -133,8 +157,8 @@ def strongest(
             tile = _tile_on_ring(grid, column, row, ring, i)
             j = tiles[tile] if tile >= 0 else -1
             while j >= 0:
-                distance = math.sqrt((stations[j].x - device.x) ** 2 + (stations[j].y - device.y) ** 2)
-                snr = snr_at(setup, links[j, kind], distance, device.luck, scratch)
+                d2 = (stations[j].x - device.x) ** 2 + (stations[j].y - device.y) ** 2
+                snr = snr_at(setup, links[j, kind], d2, device.luck, scratch)
                 if snr > best_snr or (snr == best_snr and j < best):
                     best, best_snr = j, snr
                 j = stations[j].next
@@ -143,7 +167,7 @@ def strongest(
             break
         reachable = 0.0
         for b in range(len(bounds)):
-            reachable = max(reachable, snr_at(setup, bounds[b, kind], beyond, device.luck, scratch))
+            reachable = max(reachable, snr_at(setup, bounds[b, kind], beyond * beyond, device.luck, scratch))
         if best_snr > reachable:
             break
     return best, best_snr

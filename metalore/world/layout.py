@@ -147,8 +147,8 @@ LINK = np.dtype(
         ("station_height", "f8"),
         ("device_height", "f8"),
         ("tx_dbw", "f8"),
-        ("intercept", "f8"),  # Okumura-Hata loss at 1 km
-        ("slope", "f8"),  # its dB per decade of distance
+        ("hata_intercept", "f8"),  # under Okumura-Hata, ln SNR = intercept - slope * ln(squared metres)
+        ("hata_slope", "f8"),
     ],
     align=True,
 )
@@ -160,6 +160,7 @@ CELL = np.dtype(
         ("remaining", "f8"),  # Gcycle left of the head job
         ("backlog", "f8"),  # Gcycle left of all jobs
         ("weights", "f8"),
+        ("hz_per_weight", "f8"),
         ("head", "i4"),
         ("tail", "i4"),
         ("count", "i4"),
@@ -171,6 +172,7 @@ CELL = np.dtype(
     ],
     align=True,
 )
+ANCHOR = np.dtype([("x", "f8"), ("y", "f8"), ("reach2", "f8"), ("nearest", "i4")], align=True)
 DEVICE = np.dtype(
     [
         ("x", "f8"),
@@ -236,10 +238,14 @@ NO_SENSOR = -1  # served without
 UNDECIDED = -2  # to be fixed when processing starts
 
 
+FIRST_OF_BATCH = "envs"
+"""Fields of a frame from here on have an axis for environments."""
+
+
 class Frame(NamedTuple):
     """Everything compiled code works on. What does not change, what does, and what comes out.
 
-    Within a step the axis `e` is gone: the frame of one environment holds views.
+    Within a step the axis `e` is gone (`envs` and `reward` hold one entry): the frame of one environment.
     """
 
     # fixed for a scenario
@@ -263,6 +269,8 @@ class Frame(NamedTuple):
     envs: np.ndarray  # [e]
     cells: np.ndarray  # [e, s, k]
     devices: np.ndarray  # [e, d]
+    anchors: np.ndarray  # [e, d, 2]: of the nearest station, of the nearest sensor
+    words: np.ndarray  # [e, 3, d]: the step's random words of all devices
     jobs: np.ndarray  # [e, pool]
     sensor_tiles: np.ndarray  # [e, tiles]
     # results, by environment

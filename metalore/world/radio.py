@@ -96,16 +96,16 @@ def line_of_sight_probability(path_loss: Any, distance_m: Any) -> Any:
 
 
 @njit
-def snr_at(setup: Any, link: Any, distance_m: Any, luck: Any, scratch: Any) -> Any:
-    """Linear signal-to-noise ratio of a device `distance_m` away from the station of `link`."""
-    distance = max(distance_m, LEAST_DISTANCE_M)
+def snr_at(setup: Any, link: Any, d2: Any, luck: Any, scratch: Any) -> Any:
+    """Linear signal-to-noise ratio of a device at squared plane distance `d2` from the station of `link`."""
+    if setup.path_loss == OKUMURA_HATA and setup.user_channel == 0:
+        return math.exp(link.hata_intercept - link.hata_slope * math.log(max(d2, LEAST_DISTANCE_M)))
+    distance = max(math.sqrt(d2), LEAST_DISTANCE_M)
     if setup.user_channel != 0:
         scratch[0], scratch[1] = distance, setup.carrier_mhz
         scratch[2], scratch[3], scratch[4] = link.station_height, link.device_height, luck
         call_user(setup.user_channel, scratch)
         loss = scratch[RESULTS]
-    elif setup.path_loss == OKUMURA_HATA:
-        loss = link.intercept + link.slope * _log10(distance * 0.001)
     else:
         seen = setup.line_of_sight == SEEN_ALWAYS or (
             setup.line_of_sight == SEEN_BY_CHANCE and luck < line_of_sight_probability(setup.path_loss, distance)
@@ -115,6 +115,15 @@ def snr_at(setup: Any, link: Any, distance_m: Any, luck: Any, scratch: Any) -> A
         else:
             loss = uma_loss_db(distance, setup.carrier_mhz, link.station_height, link.device_height, seen)
     return math.exp((link.tx_dbw - loss) * _NEPER_PER_DB) / setup.noise_w
+
+
+def okumura_hata_constants(
+    carrier_mhz: float, station_height_m: float, device_height_m: float, tx_dbw: float, noise_w: float
+) -> tuple[float, float]:
+    """Intercept and slope of ln SNR over ln(squared metres): Okumura-Hata with all that is fixed put together."""
+    slope_db = okumura_hata_slope(station_height_m)
+    at_1m = okumura_hata_at_1km(carrier_mhz, station_height_m, device_height_m) - 3.0 * slope_db
+    return (tx_dbw - at_1m) * _NEPER_PER_DB - math.log(noise_w), slope_db * _PER_LN10 * _NEPER_PER_DB / 2.0
 
 
 @njit

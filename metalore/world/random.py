@@ -49,6 +49,14 @@ def philox(seed: Any, step: Any, device: Any, stream: Any, episode: Any) -> Any:
 
 
 @njit
+def philox_row(seed: Any, step: Any, stream: Any, episode: Any, out: Any) -> None:
+    """Words 0 to 2 of :func:`philox` for devices 0, 1, ... into `out` [3, d]: a loop that vectorizes."""
+    for device in range(out.shape[1]):
+        w0, w1, w2, _ = philox(seed, step, device, stream, episode)
+        out[0, device], out[1, device], out[2, device] = np.uint32(w0), np.uint32(w1), np.uint32(w2)
+
+
+@njit
 def uniform(word: Any) -> Any:
     """A 32-bit word as a number strictly between 0 and 1."""
     return (np.float64(word) + 0.5) * (1.0 / 4294967296.0)
@@ -69,7 +77,9 @@ def draw_size(size: Any, aliases: Any, word: Any) -> Any:
         column = np.int64(word >> rest)
         entry = aliases[size.offset + column]
         low = word & ((np.uint64(1) << rest) - np.uint64(1))
-        value = np.float64(size.lowest + (column if low < np.uint64(entry.threshold) else np.int64(entry.alias)))
+        other = np.int64(entry.alias)
+        # Without a branch: which of the two is drawn cannot be predicted.
+        value = np.float64(size.lowest + other + (column - other) * np.int64(low < np.uint64(entry.threshold)))
     elif size.distribution == CONSTANT:
         value = size.mean
     else:

@@ -12,24 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba import carray
 
 from metalore.world.extension import RESULTS, call_user
-from metalore.world.geometry import anything_within, nearest, put, strongest
-from metalore.world.jit import borrowed, cached_njit, njit
+from metalore.world.geometry import anything_within, nearest_to, put, strongest
+from metalore.world.jit import cached_njit, njit, pointer
 from metalore.world.layout import (
+    ANCHOR,
     AOSI,
     BUSY_HZ,
+    CELL,
     COMPLETED,
     COMPLETED_JOBS,
     CREATED_IN_SYSTEM,
     DATA_AGE,
+    DEVICE,
     DEVICE_WAIT,
+    ENV,
     GCYCLE_GENERATED,
     GCYCLE_LOST,
     GCYCLE_PROCESSED,
     GENERATED,
+    GRID,
+    JOB,
     LATE,
     LEFT,
+    LINK,
+    LOG,
     LOST,
     LOST_DEVICE,
     LOST_STATION,
@@ -45,7 +54,9 @@ from metalore.world.layout import (
     REQUEST,
     SENT,
     SERVER_WAIT,
+    SETUP,
     SIGNED_GAP,
+    STATION,
     SYNCHRONIZED,
     TRANSMISSION,
     TWIN_AGE,
@@ -57,14 +68,17 @@ from metalore.world.mobility import TRACE, move, start_moving
 from metalore.world.queues import free_job, new_job, pop, push
 from metalore.world.radio import efficiency, snr_at
 from metalore.world.random import (
+    ALIAS_DTYPE,
     ANOTHER,
     LUCK,
     PHASE,
     PLACEMENT,
     PRESENCE,
+    SIZE_DTYPE,
     TRAFFIC,
     draw_size,
     philox,
+    philox_row,
     uniform,
 )
 
@@ -103,8 +117,11 @@ def _associate(frame: Any, index: Any, kind: Any) -> Any:
             scratch,
         )
     else:
-        station, d2 = nearest(frame.grids[0], frame.station_tiles, frame.stations, 0, device.x, device.y)
-        snr = snr_at(setup, frame.links[station, kind], math.sqrt(d2), device.luck, scratch)
+        anchor = frame.anchors[index, 0]
+        station, d2 = nearest_to(
+            anchor, frame.grids[0], frame.station_tiles, frame.stations, 0, device.x, device.y
+        )
+        snr = snr_at(setup, frame.links[station, kind], d2, device.luck, scratch)
     device.station = station
     device.attached = 1 if snr > setup.snr_threshold else 0
     device.efficiency = efficiency(snr) if device.attached else 0.0
@@ -131,7 +148,10 @@ def _nearest_sensor(frame: Any, user: Any) -> Any:
     setup, device = frame.setup[0], frame.devices[user]
     if len(frame.devices) == setup.users:
         return NO_SENSOR
-    sensor, d2 = nearest(frame.grids[1], frame.sensor_tiles, frame.devices, setup.users, device.x, device.y)
+    anchor = frame.anchors[user, 1]
+    sensor, d2 = nearest_to(
+        anchor, frame.grids[1], frame.sensor_tiles, frame.devices, setup.users, device.x, device.y
+    )
     return sensor if d2 <= setup.sensor_range2 else NO_SENSOR
 
 
@@ -211,14 +231,13 @@ def _generate(frame: Any) -> Any:
                 kind = REQUEST if index < users else UPDATE
                 problem = max(problem, _generate_by_user_function(frame, index, kind))
         return problem
+    words = frame.words
+    philox_row(env.seed, t, TRAFFIC, env.episode, words)
     chance = setup.request_probability * frame.request_factor[t]
     for index in range(users):
-        if not frame.devices[index].present:
-            continue
-        w0, w1, w2, _ = philox(env.seed, t, index, TRAFFIC, env.episode)
-        if uniform(w0) < chance:
-            data = draw_size(frame.sizes[REQUEST, 0], frame.aliases, w1)
-            compute = draw_size(frame.sizes[REQUEST, 1], frame.aliases, w2)
+        if frame.devices[index].present and uniform(words[0, index]) < chance:
+            data = draw_size(frame.sizes[REQUEST, 0], frame.aliases, np.uint64(words[1, index]))
+            compute = draw_size(frame.sizes[REQUEST, 1], frame.aliases, np.uint64(words[2, index]))
             _create(frame, index, REQUEST, data, compute)
     chance = setup.update_probability * frame.update_factor[t]
     before, after = frame.update_sum[t], frame.update_sum[t + 1]
@@ -228,7 +247,9 @@ def _generate(frame: Any) -> Any:
             period, phase = frame.periods[index - users], frame.devices[index].phase
             updates = np.int64(math.floor(after / period + phase) - math.floor(before / period + phase))
         for j in range(updates):
-            w0, w1, w2, _ = philox(env.seed, t, index, TRAFFIC + ANOTHER * j, env.episode)
+            w0, w1, w2 = np.uint64(words[0, index]), np.uint64(words[1, index]), np.uint64(words[2, index])
+            if j > 0:
+                w0, w1, w2, _ = philox(env.seed, t, index, TRAFFIC + ANOTHER * j, env.episode)
             if setup.periodic or uniform(w0) < chance:
                 data = draw_size(frame.sizes[UPDATE, 0], frame.aliases, w1)
                 compute = draw_size(frame.sizes[UPDATE, 1], frame.aliases, w2)
@@ -310,28 +331,34 @@ def _slots_of(setup: Any, cell: Any, device: Any, index: Any) -> Any:
 
 
 @njit
+def _divide_bands(frame: Any, shares: Any, fair: Any) -> None:
+    for station in range(len(frame.stations)):
+        for kind in range(2):
+            cell = frame.cells[station, kind]
+            share = shares[station, 0] if kind == REQUEST else 1.0 - shares[station, 0]
+            weights = np.float64(cell.attached) if fair else cell.weights
+            cell.hz_per_weight = share * frame.stations[station].bandwidth_hz / weights if weights > 0.0 else 0.0
+
+
+@njit
 def _transmit(frame: Any, shares: Any) -> Any:
     setup, users = frame.setup[0], frame.setup[0].users
     fair = setup.scheduler == RESOURCE_FAIR and setup.user_scheduler == 0
     problem = FINE if fair else _weigh(frame)
+    _divide_bands(frame, shares, fair)
     for index in range(len(frame.devices)):
         device = frame.devices[index]
         if not device.attached:
             continue
         kind = REQUEST if index < users else UPDATE
         cell = frame.cells[device.station, kind]
-        share = shares[device.station, 0]
-        band = (share if kind == REQUEST else 1.0 - share) * frame.stations[device.station].bandwidth_hz
-        if fair:
-            part = band / cell.attached
-        else:
-            part = band * device.weight / cell.weights if cell.weights > 0.0 else 0.0
+        part = cell.hz_per_weight if fair else cell.hz_per_weight * device.weight
         budget = part * device.efficiency * 1e-6 * setup.step_s
         left = _drain(frame, index, kind, budget)
-        if budget > 0.0:
-            frame.tally[device.station, BUSY_HZ] += part * (1.0 - left / budget)
-        delivered = (budget - left) / setup.step_s
-        device.average_mbps += (delivered - device.average_mbps) / setup.average_window
+        frame.tally[device.station, BUSY_HZ] += part if left == 0.0 else part * (1.0 - left / budget)
+        if not fair:
+            delivered = (budget - left) / setup.step_s
+            device.average_mbps += (delivered - device.average_mbps) / setup.average_window
     return problem
 
 
@@ -545,11 +572,12 @@ def _settle(frame: Any) -> None:
     twin_age = sensors * env.t - env.newest_sum
     tally[0, TWIN_AGE] = twin_age
     for m in range(len(step)):
-        total = 0.0
-        for station in range(len(tally)):
-            total += tally[station, m]
-        step[m] = total
-        episode[m] += total
+        step[m] = tally[0, m]
+    for station in range(1, len(tally)):
+        for m in range(len(step)):
+            step[m] += tally[station, m]
+    for m in range(len(step)):
+        episode[m] += step[m]
     frame.terms[3] = -setup.loss_weight * (step[LOST] + step[PER_KIND + LOST])
     if sensors > 0:
         frame.terms[5] = -setup.twin_age_weight * setup.step_s * twin_age / sensors
@@ -647,6 +675,7 @@ def _restart(frame: Any) -> Any:
         w0, _, _, _ = philox(env.seed, 0, index, LUCK, env.episode)
         device.luck, device.completed, device.present, device.attached = uniform(w0), 0, 1, 0
         device.average_mbps = 0.0
+        frame.anchors[index, 0].reach2 = frame.anchors[index, 1].reach2 = 0.0
     for index in range(setup.users):
         _come(frame, index, 0)
         if setup.churn:
@@ -706,38 +735,57 @@ def _found_place(frame: Any, sensor: Any) -> Any:
 
 
 @njit
-def _view(frame: Any, e: Any) -> Any:
-    """The frame of one environment, of views that count no references."""
+def _vector(table: Any, field: Any, e: Any, dtype: Any) -> Any:
+    return carray(pointer(table[field, 0] + e * table[field, 1]), (table[field, 2],), dtype)
+
+
+@njit
+def _matrix(table: Any, field: Any, e: Any, dtype: Any) -> Any:
+    shape = (table[field, 2], table[field, 3])
+    return carray(pointer(table[field, 0] + e * table[field, 1]), shape, dtype)
+
+
+@njit
+def _cube(table: Any, field: Any, e: Any, dtype: Any) -> Any:
+    shape = (table[field, 2], table[field, 3], table[field, 4])
+    return carray(pointer(table[field, 0] + e * table[field, 1]), shape, dtype)
+
+
+@njit
+def _view(table: Any, e: Any) -> Any:
+    """The frame of environment `e` from the table of :func:`metalore.world.build.table_of`."""
     return Frame(
-        borrowed(frame.setup),
-        borrowed(frame.stations),
-        borrowed(frame.links),
-        borrowed(frame.kinds_of_link),
-        borrowed(frame.grids),
-        borrowed(frame.station_tiles),
-        borrowed(frame.sizes),
-        borrowed(frame.aliases),
-        borrowed(frame.request_factor),
-        borrowed(frame.update_factor),
-        borrowed(frame.update_sum),
-        borrowed(frame.periods),
-        borrowed(frame.user_positions),
-        borrowed(frame.sensor_positions),
-        borrowed(frame.trace),
-        borrowed(frame.value_of_age),
-        borrowed(frame.envs)[e : e + 1],
-        borrowed(frame.cells)[e],
-        borrowed(frame.devices)[e],
-        borrowed(frame.jobs)[e],
-        borrowed(frame.sensor_tiles)[e],
-        borrowed(frame.tally)[e],
-        borrowed(frame.step_totals)[e],
-        borrowed(frame.episode_totals)[e],
-        borrowed(frame.terms)[e],
-        borrowed(frame.reward)[e : e + 1],
-        borrowed(frame.numbers)[e],
-        borrowed(frame.log)[e],
-        borrowed(frame.scratch)[e],
+        _vector(table, 0, e, SETUP),  # setup
+        _vector(table, 1, e, STATION),  # stations
+        _matrix(table, 2, e, LINK),  # links
+        _matrix(table, 3, e, LINK),  # kinds_of_link
+        _vector(table, 4, e, GRID),  # grids
+        _vector(table, 5, e, np.int32),  # station_tiles
+        _matrix(table, 6, e, SIZE_DTYPE),  # sizes
+        _vector(table, 7, e, ALIAS_DTYPE),  # aliases
+        _vector(table, 8, e, np.float64),  # request_factor
+        _vector(table, 9, e, np.float64),  # update_factor
+        _vector(table, 10, e, np.float64),  # update_sum
+        _vector(table, 11, e, np.float64),  # periods
+        _matrix(table, 12, e, np.float64),  # user_positions
+        _matrix(table, 13, e, np.float64),  # sensor_positions
+        _cube(table, 14, e, np.float64),  # trace
+        _vector(table, 15, e, np.float64),  # value_of_age
+        _vector(table, 16, e, ENV),  # envs
+        _matrix(table, 17, e, CELL),  # cells
+        _vector(table, 18, e, DEVICE),  # devices
+        _matrix(table, 19, e, ANCHOR),  # anchors
+        _matrix(table, 20, e, np.uint32),  # words
+        _vector(table, 21, e, JOB),  # jobs
+        _vector(table, 22, e, np.int32),  # sensor_tiles
+        _matrix(table, 23, e, np.float64),  # tally
+        _vector(table, 24, e, np.float64),  # step_totals
+        _vector(table, 25, e, np.float64),  # episode_totals
+        _vector(table, 26, e, np.float64),  # terms
+        _vector(table, 27, e, np.float64),  # reward
+        _vector(table, 28, e, np.int32),  # numbers
+        _vector(table, 29, e, LOG),  # log
+        _vector(table, 30, e, np.float64),  # scratch
     )
 
 
@@ -766,22 +814,26 @@ def _batched() -> tuple[Any, Any]:
     digest = _DIGEST
 
     @cached_njit
-    def advance(frame: Any, shares: Any, first: Any, last: Any) -> Any:
-        """Step environments first..last-1 with `shares` [e, s, 2]; returns the worst problem."""
+    def advance(table: Any, shares: Any, chosen: Any, first: Any, last: Any) -> Any:
+        """Step those environments of first..last-1 that are chosen [e] with `shares` [e, s, 2].
+
+        Returns the worst problem.
+        """
         _ = digest
         problem = FINE
         for e in range(first, last):
-            problem = max(problem, _step(_view(frame, e), shares[e]))
+            if chosen[e]:
+                problem = max(problem, _step(_view(table, e), shares[e]))
         return problem
 
     @cached_njit
-    def restart(frame: Any, chosen: Any, first: Any, last: Any) -> Any:
+    def restart(table: Any, chosen: Any, first: Any, last: Any) -> Any:
         """Reset those environments of first..last-1 that are chosen [e]; returns the worst problem."""
         _ = digest
         problem = FINE
         for e in range(first, last):
             if chosen[e]:
-                problem = max(problem, _restart(_view(frame, e)))
+                problem = max(problem, _restart(_view(table, e)))
         return problem
 
     return advance, restart
@@ -794,18 +846,21 @@ def _checked() -> Any:
     digest = _DIGEST
 
     @cached_njit
-    def check(shares: Any, envs: Any, max_steps: Any) -> Any:
-        """Refuse shares [e, s, 2] that are none, and stepping after the end; trim what rounding put outside [0, 1]."""
+    def check(given: Any, table: Any, chosen: Any, max_steps: Any, shares: Any) -> Any:
+        """Copy `given` into `shares` [e, s, 2], trimming what rounding put outside [0, 1].
+
+        Refuses what is no share, and stepping after the end; `shares` is untouched then.
+        """
         _ = digest
-        for e in range(len(envs)):
-            if envs[e].t >= max_steps:
+        for e in range(len(chosen)):
+            if chosen[e] and _view(table, e).envs[0].t >= max_steps:
                 return ENDED
-        flat = shares.reshape(-1)
-        for i in range(len(flat)):
-            share = flat[i]
-            if not (-_SHARE_SLACK <= share <= 1.0 + _SHARE_SLACK):
+        source, target = given.reshape(-1), shares.reshape(-1)
+        for i in range(len(source)):
+            if not (-_SHARE_SLACK <= source[i] <= 1.0 + _SHARE_SLACK):
                 return NOT_A_SHARE
-            flat[i] = min(max(share, 0.0), 1.0)
+        for i in range(len(source)):
+            target[i] = min(max(source[i], 0.0), 1.0)
         return FINE
 
     return check

@@ -15,9 +15,9 @@ import numpy as np
 
 from metalore.scenario import Scenario, load
 from metalore.world import step as compiled_step
-from metalore.world.build import build_frame
+from metalore.world.build import build_frame, table_of
 from metalore.world.extension import SIGNATURES, compiled
-from metalore.world.layout import KINDS, LOG, METRICS, REWARD_TERMS, Frame
+from metalore.world.layout import FIRST_OF_BATCH, KINDS, LOG, METRICS, REWARD_TERMS, Frame
 
 _PROBLEMS = {
     compiled_step.NOT_A_SHARE: "shares must be numbers in [0, 1] (bandwidth and compute for requests at each station)",
@@ -84,13 +84,12 @@ class World:
         self._functions = {point: compiled(point, f) for point, f in self.functions.items() if f is not None}
         addresses = {point: self._functions[point].address if point in self._functions else 0 for point in SIGNATURES}
         self._frame: Frame = build_frame(self.scenario, self.num_envs, self._job_log, addresses)
+        self._table = table_of(self._frame)
         self._shares = np.full((self.num_envs, self.num_stations, 2), 0.5)
-        self._last_shares = self._shares.copy()
         self._everyone = np.ones(self.num_envs, np.bool_)
         self._max_steps = self.scenario.max_steps
-        self._advance, self._restart, self._check = _entry_points(
-            numba.typeof(self._frame), numba.typeof(self._shares), numba.typeof(self._everyone)
-        )
+        self._advance, self._restart, self._check = _entry_points()
+        self._queue_lengths = self._frame.cells["count"]  # a field's view takes its time, and everybody wants this one
         self._seeded = False
 
     # -- running -------------------------------------------------------------------------------------------------------
@@ -103,10 +102,7 @@ class World:
                 environment goes on to the next episode of the seed it has (a fresh one the first time).
             chosen: boolean [e], which environments to reset; unset: all.
         """
-        envs, everyone = self._frame.envs, self._everyone
-        mask = everyone if chosen is None else np.ascontiguousarray(chosen, np.bool_)
-        if mask.shape != everyone.shape:
-            raise WorldError(f"chosen has shape {mask.shape}; it takes one flag for each of {self.num_envs} worlds")
+        envs, mask = self._frame.envs, self._mask(chosen)
         if seed is not None:
             envs["seed"][mask] = self._seeds(seed)[mask]
             envs["episode"][mask] = 0
@@ -116,39 +112,47 @@ class World:
         else:
             envs["episode"][mask] += 1
         self._seeded = True
-        self._last_shares[mask] = 0.5
+        self._shares[mask] = 0.5
         self._run(self._restart, mask)
 
-    def step(self, shares: np.ndarray) -> None:
-        """Advance every world by one step.
+    def step(self, shares: np.ndarray, chosen: np.ndarray | None = None) -> None:
+        """Advance the worlds by one step.
 
         Args:
             shares: [e, s, 2], the parts of bandwidth and compute for requests, in [0, 1].
+            chosen: boolean [e], which environments to advance; unset: all.
 
         Raises:
             WorldError: wrong shape, no share, or an episode that has ended; nothing has happened then.
         """
-        given = np.asarray(shares)
+        given = np.asarray(shares, np.float64, order="C")
         if given.shape != self._shares.shape:
             raise WorldError(f"shares have shape {given.shape}; expected {self._shares.shape} (environments, stations, 2)")
         if not self._seeded:
             raise WorldError("call reset before the first step")
-        self._shares[...] = given
-        problem = self._check(self._shares, self._frame.envs, self._max_steps)
+        mask = self._mask(chosen)
+        problem = self._check(given, self._table, mask, self._max_steps, self._shares)
         if problem:
             raise WorldError(_PROBLEMS[problem])
-        self._last_shares[...] = self._shares
-        self._run(self._advance, self._shares)
+        self._run(self._advance, self._shares, mask)
 
-    def _run(self, kernel: Callable[..., int], argument: np.ndarray) -> None:
+    def _mask(self, chosen: np.ndarray | None) -> np.ndarray:
+        if chosen is None:
+            return self._everyone
+        mask = np.ascontiguousarray(chosen, np.bool_)
+        if mask.shape != self._everyone.shape:
+            raise WorldError(f"chosen has shape {mask.shape}; it takes one flag for each of {self.num_envs} worlds")
+        return mask
+
+    def _run(self, kernel: Callable[..., int], *arguments: np.ndarray) -> None:
         if self._threads == 1:
-            problem = kernel(self._frame, argument, 0, self.num_envs)
+            problem = kernel(self._table, *arguments, 0, self.num_envs)
         else:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="metalore-world")
             cuts = np.linspace(0, self.num_envs, self._threads + 1).astype(int).tolist()
             tasks = [
-                self._pool.submit(kernel, self._frame, argument, first, last)
+                self._pool.submit(kernel, self._table, *arguments, first, last)
                 for first, last in zip(cuts[:-1], cuts[1:], strict=True)
             ]
             problem = max(task.result() for task in tasks)
@@ -165,7 +169,7 @@ class World:
 
     # -- copies --------------------------------------------------------------------------------------------------------
 
-    _STATE = ("envs", "cells", "devices", "jobs", "sensor_tiles", "step_totals", "episode_totals", "terms", "reward")
+    _STATE = ("envs", "cells", "devices", "anchors", "jobs", "sensor_tiles", "step_totals", "episode_totals", "terms", "reward")
 
     def copy_state(self, source: World, origin: Sequence[int] | np.ndarray) -> None:
         """Make environment i a copy of environment ``origin[i]`` of `source`, which has the same scenario.
@@ -178,20 +182,20 @@ class World:
         for name in self._STATE:
             mine, theirs = getattr(self._frame, name), getattr(source._frame, name)
             mine[...] = theirs[index]
-        self._last_shares[...] = source._last_shares[index]
+        self._shares[...] = source._shares[index]
         self._seeded = True
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: getattr(self._frame, name) for name in (*self._STATE, "tally", "numbers", "log")}
-        kept = ("scenario", "num_envs", "num_stations", "functions", "_threads", "_job_log", "_seeded", "_last_shares")
+        kept = ("scenario", "num_envs", "num_stations", "functions", "_threads", "_job_log", "_seeded", "_shares")
         return {"state": state} | {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, pickled: dict[str, Any]) -> None:
-        state, last, seeded = pickled.pop("state"), pickled.pop("_last_shares"), pickled.pop("_seeded")
+        state, shares, seeded = pickled.pop("state"), pickled.pop("_shares"), pickled.pop("_seeded")
         self.__dict__.update(pickled)
         self._pool = None
         self._make()
-        self._last_shares, self._seeded = last, seeded
+        self._shares[...], self._seeded = shares, seeded
         for name, value in state.items():
             getattr(self._frame, name)[...] = value
 
@@ -245,12 +249,12 @@ class World:
     @property
     def shares(self) -> np.ndarray:
         """Shares of the last step (0.5 after a reset), [e, s, 2]."""
-        return self._last_shares
+        return self._shares
 
     @property
     def queue_lengths(self) -> np.ndarray:
         """Jobs in the stations' queues, [e, s, k]."""
-        return self._frame.cells["count"]
+        return self._queue_lengths
 
     @property
     def queue_gcycle(self) -> np.ndarray:
@@ -309,7 +313,7 @@ class World:
 
     def nbytes(self) -> int:
         """Bytes that one environment of the batch holds."""
-        batch = Frame._fields[Frame._fields.index("envs") :]
+        batch = Frame._fields[Frame._fields.index(FIRST_OF_BATCH) :]
         return sum(getattr(self._frame, name).nbytes for name in batch) // self.num_envs
 
     def jobs(self, env: int = 0) -> np.ndarray:
@@ -339,14 +343,15 @@ def terms_of(terms: np.ndarray, name: str) -> np.ndarray:
 
 
 @cache
-def _entry_points(frame: Any, shares: Any, chosen: Any) -> tuple[Any, Any, Any]:
-    """Compiled functions for these types, called directly: no type inspection in every call."""
-    integer = numba.types.int64
+def _entry_points() -> tuple[Any, Any, Any]:
+    """Compiled functions, called directly: no type inspection in every call."""
+    table, shares = numba.int64[:, ::1], numba.float64[:, :, ::1]
+    chosen, integer = numba.boolean[::1], numba.int64
     with _word_about_compiling():
         return (
-            compiled_step.advance.compile((frame, shares, integer, integer)),
-            compiled_step.restart.compile((frame, chosen, integer, integer)),
-            compiled_step.check.compile((shares, frame.types[Frame._fields.index("envs")], integer)),
+            compiled_step.advance.compile((table, shares, chosen, integer, integer)),
+            compiled_step.restart.compile((table, chosen, integer, integer)),
+            compiled_step.check.compile((shares, table, chosen, integer, shares)),
         )
 
 
