@@ -82,26 +82,25 @@ class Watch:
         self.world, self.env = world, env
         self.course = Course(world.scenario.max_steps)
         self.episode = 0
-        self.reward_sum = 0.0
-        self.largest_rate = 0.0
-        self.largest_age = 0.0
+        self.reward_sum = 0.0  # of the steps looked at
+        self.rate_scale = self.age_scale = (0.0, 0.0)
         self._seen: tuple[int, int, int] | None = None
 
     def look(self) -> None:
         """Take in the present state; looking twice at the same step changes nothing."""
         world, env = self.world, self.env
         now = (int(world.seeds[env]), int(world.episodes[env]), int(world.t[env]))
-        if now == self._seen and now[2] > 0:
+        if now == self._seen:
             return
         if self._seen is None or now[:2] != self._seen[:2] or now[2] <= self._seen[2]:
             self._begin()
         self._seen = now
         if now[2] == 1:
-            self.largest_rate = 0.0  # those before the first step were guessed
+            self.rate_scale = (0.0, 0.0)  # rates before the first step are a guess
         self.rates = user_rates(world, env)
         self.ages_s = world.sensor_ages[env] * world.scenario.step_s
-        self.largest_rate = max(self.largest_rate, float(self.rates.max(initial=0.0)))
-        self.largest_age = max(self.largest_age, float(self.ages_s.max(initial=0.0)))
+        self.rate_scale = _extended(self.rate_scale, self.rates)
+        self.age_scale = _extended(self.age_scale, self.ages_s)
         if now[2] > 0:
             self.reward_sum += float(world.reward[env])
             self.course.add(now[2], self._step())
@@ -109,7 +108,8 @@ class Watch:
     def _begin(self) -> None:
         self.course.clear()
         self.episode += 1
-        self.reward_sum = self.largest_rate = self.largest_age = 0.0
+        self.reward_sum = 0.0
+        self.rate_scale = self.age_scale = (0.0, 0.0)
 
     def _step(self) -> list[float]:
         world, env = self.world, self.env
@@ -122,8 +122,14 @@ class Watch:
         counts, users = self.world.devices[self.env]["count"], self.world.scenario.users.count
         return [int(counts[:users].sum()), int(counts[users:].sum())]
 
-    def ages_s(self) -> tuple[tuple[float, float], ...]:
-        raise NotImplementedError
+
+def _extended(scale: tuple[float, float], values: np.ndarray) -> tuple[float, float]:
+    """The largest of nine in ten values seen so far, and the largest of all: a few outliers leave others a colour."""
+    if not len(values):
+        return scale
+    ordered = np.sort(values)
+    usual = float(ordered[math.ceil(0.9 * len(ordered)) - 1])
+    return max(scale[0], usual), max(scale[1], float(ordered[-1]))
 
 
 def request_ages_s(totals: np.ndarray, step_s: float) -> tuple[float, float]:

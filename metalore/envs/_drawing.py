@@ -68,12 +68,37 @@ AGE_RAMP = _ramp("fff3d6 fcd27f e69f00 b26d00 5c3300")
 
 
 class Canvas:
-    """An array uint8 [height, width, 3] and a pygame surface over the same bytes."""
+    """A pygame surface over the bytes of an array uint8 [height, width, 4]: red, green, blue and nothing.
+
+    Four bytes a pixel, because pygame's smooth lines go wrong on three.
+    """
 
     def __init__(self, size: tuple[int, int], colour: Colour = PAPER) -> None:
-        self.array = np.empty((size[1], size[0], 3), np.uint8)
-        self.array[:] = colour
-        self.surface = pygame.image.frombuffer(self.array.reshape(-1).data, size, "RGB")
+        self.pixels = np.zeros((size[1], size[0], 4), np.uint8)
+        self.surface = pygame.image.frombuffer(self.pixels.reshape(-1).data, size, "RGBX")
+        self.surface.fill(colour)
+
+    def rgb(self) -> np.ndarray:
+        """A copy, uint8 [height, width, 3]."""
+        height, width, _ = self.pixels.shape
+        out = np.empty((height, width, 3), np.uint8)
+        pygame.image.frombuffer(out.reshape(-1).data, (width, height), "RGB").blit(self.surface, (0, 0))
+        return out
+
+    def stroke(self, colour: Colour, start: Point, end: Point, width: float) -> None:
+        """A smooth line with round ends: every pixel by its distance from the line."""
+        reach = width / 2 + 1
+        left, right = math.floor(min(start[0], end[0]) - reach), math.ceil(max(start[0], end[0]) + reach)
+        top, bottom = math.floor(min(start[1], end[1]) - reach), math.ceil(max(start[1], end[1]) + reach)
+        left, top = max(left, 0), max(top, 0)
+        part = self.pixels[top : bottom + 1, left : right + 1, :3]
+        y, x = np.ogrid[top : top + part.shape[0], left : left + part.shape[1]]
+        along_x, along_y = end[0] - start[0], end[1] - start[1]
+        length2 = max(along_x**2 + along_y**2, 1e-12)
+        at = np.clip(((x - start[0]) * along_x + (y - start[1]) * along_y) / length2, 0.0, 1.0)
+        apart = np.hypot(x - start[0] - at * along_x, y - start[1] - at * along_y)
+        cover = np.clip(width / 2 + 0.5 - apart, 0.0, 1.0)[..., None]
+        part[...] = np.rint(part + (np.array(colour) - part) * cover)
 
 
 class Text:
@@ -131,12 +156,12 @@ class Text:
         return text.rstrip() + "…" if text else ""
 
 
-def supersampled(size: int, ground: Colour, paint: Callable[[pygame.Surface, float], None]) -> pygame.Surface:
-    """A square symbol with smooth edges: `paint(surface, pixels)` draws it `pixels` wide, here it is scaled to `size`."""
-    large = pygame.Surface((size * _SUPERSAMPLING, size * _SUPERSAMPLING), pygame.SRCALPHA)
+def supersampled(size: tuple[int, int], ground: Colour, paint: Callable[[pygame.Surface], None]) -> pygame.Surface:
+    """Something with smooth edges: `paint(surface)` draws it _SUPERSAMPLING times as large."""
+    large = pygame.Surface((size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING), pygame.SRCALPHA)
     large.fill((*ground, 0))
-    paint(large, float(size * _SUPERSAMPLING))
-    return pygame.transform.smoothscale(large, (size, size))
+    paint(large)
+    return pygame.transform.smoothscale(large, size)
 
 
 def disc(radius: float, fill: Colour, fill_alpha: int, edge: Colour, edge_alpha: int, edge_px: float) -> pygame.Surface:
@@ -157,14 +182,26 @@ def disc(radius: float, fill: Colour, fill_alpha: int, edge: Colour, edge_alpha:
 
 def tile(size: int, fill: Colour, edge: Colour) -> pygame.Surface:
     """A square with rounded corners and an edge."""
+    return panel((size, size), size * 0.22, fill, edge)
 
-    def paint(surface: pygame.Surface, pixels: float) -> None:
+
+def panel(
+    size: tuple[int, int], radius: float, fill: Colour, edge: Colour, accent: Colour | None = None, accent_px: float = 0
+) -> pygame.Surface:
+    """A sheet with rounded corners, an edge of one pixel, and a stripe of `accent` at its left."""
+
+    def paint(surface: pygame.Surface) -> None:
         whole = surface.get_rect()
-        edge_px = max(2, round(_SUPERSAMPLING * 1.0))
-        radius = round(pixels * 0.22)
-        pygame.draw.rect(surface, edge, whole, border_radius=radius)
+        edge_px, curve = _SUPERSAMPLING, round(radius * _SUPERSAMPLING)
         inside = whole.inflate(-2 * edge_px, -2 * edge_px)
-        pygame.draw.rect(surface, fill, inside, border_radius=max(1, radius - edge_px))
+        pygame.draw.rect(surface, edge, whole, border_radius=curve)
+        if accent is not None:
+            stripe = pygame.Rect(0, 0, round(accent_px * _SUPERSAMPLING) + curve, whole.height)
+            pygame.draw.rect(surface, accent, stripe, border_top_left_radius=curve, border_bottom_left_radius=curve)
+            inside.left, inside.width = stripe.right - curve, whole.right - edge_px - stripe.right + curve
+        inner = max(1, curve - edge_px)
+        left = 0 if accent is not None else inner
+        pygame.draw.rect(surface, fill, inside, 0, 0, left, inner, left, inner)
 
     return supersampled(size, edge, paint)
 
@@ -190,11 +227,12 @@ def mast(size: int) -> pygame.Surface:
                 arc = [(head[0] + radius * unit * math.cos(a), head[1] + radius * unit * math.sin(a)) for a in angles]
                 stroke(surface, arc, (1.9 + extra) * unit, colour)
 
-    def paint(surface: pygame.Surface, pixels: float) -> None:
-        shape(surface, pixels / 24, 2.4, PAPER)
-        shape(surface, pixels / 24, 0.0, INK)
+    def paint(surface: pygame.Surface) -> None:
+        unit = surface.get_width() / 24
+        shape(surface, unit, 2.4, PAPER)
+        shape(surface, unit, 0.0, INK)
 
-    return supersampled(size, PAPER, paint)
+    return supersampled((size, size), PAPER, paint)
 
 
 def readable_on(colour: Colour) -> Colour:
@@ -209,6 +247,13 @@ def round_up(value: float) -> float:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next(float(n * power) for n in (1, 2, 4, 6, 8, 10, 20) if n * power >= value * (1 - 1e-12))
+
+
+def ticks(end: float, most: int = 5) -> list[float]:
+    """Round numbers from 0 to `end`, at most `most` steps of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(end / most))
+    step = next(n * power for n in (1, 2, 5, 10, 20) if n * power * most >= end * (1 - 1e-9))
+    return [i * step for i in range(int(end / step + 1e-9) + 1)]
 
 
 def number(value: float, signed: bool = False) -> str:

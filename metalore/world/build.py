@@ -83,6 +83,7 @@ def build_frame(scenario: Scenario, num_envs: int, job_log: bool, functions: dic
         devices=np.zeros((e, devices), layout.DEVICE),
         anchors=np.zeros((e, devices, 2), layout.ANCHOR),
         words=np.zeros((e, 3, devices), np.uint32),
+        signal=np.zeros((e, devices)),
         jobs=np.zeros((e, pool), layout.JOB),
         sensor_tiles=np.zeros((e, int(sensor_grid["nx"][0] * sensor_grid["ny"][0])), np.int32),
         tally=np.zeros((e, len(stations), metrics)),

@@ -84,12 +84,11 @@ def _beyond_ring(grid: Any, column: Any, row: Any, ring: Any, x: Any, y: Any) ->
 
 @njit
 def nearest(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: Any) -> Any:
-    """Index and squared distance of the nearest point (lowest index on a tie), and the squared distance of the next.
-
-    (-1, inf, inf) if there is no point. The third number is a lower bound where the search ended early.
+    """The two nearest points: index and squared distance of the first (lowest index on a tie), index of the second, and a
+    lower bound of the squared distance of all others; -1 and infinite where there is no point.
     """
     column, row = column_of(grid, x), row_of(grid, y)
-    best, best_d2, next_d2 = -1, np.inf, np.inf
+    best, best_d2, second, second_d2, third_d2 = -1, np.inf, -1, np.inf, np.inf
     for ring in range(max(grid.nx, grid.ny)):
         for i in range(max(1, 8 * ring)):
             tile = _tile_on_ring(grid, column, row, ring, i)
@@ -99,30 +98,41 @@ def nearest(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: Any) -> A
                 d2 = (point.x - x) ** 2 + (point.y - y) ** 2
                 # Selections, not branches: which point wins cannot be predicted.
                 wins = (d2 < best_d2) | ((d2 == best_d2) & (j < best))
-                next_d2 = min(next_d2, max(d2, best_d2))
-                best = np.int64(j if wins else best)
-                best_d2 = min(d2, best_d2)
+                loser, loser_d2 = np.int64(best if wins else j), max(d2, best_d2)
+                best, best_d2 = np.int64(j if wins else best), min(d2, best_d2)
+                third_d2 = min(third_d2, max(loser_d2, second_d2))
+                second = np.int64(loser if loser_d2 < second_d2 else second)
+                second_d2 = min(loser_d2, second_d2)
                 j = point.next
         bound = _beyond_ring(grid, column, row, ring, x, y)
         if bound > 0.0 and best_d2 < bound * bound:
-            next_d2 = min(next_d2, bound * bound)
+            if second_d2 > bound * bound:
+                second = -1
+            third_d2 = min(third_d2, bound * bound)
             break
-    return best, best_d2, next_d2
+    return best, best_d2, second, third_d2
 
 
 @njit
 def nearest_to(anchor: Any, grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: Any) -> Any:
-    """:func:`nearest` without its third number, remembering in `anchor` how far one may move before asking anew.
+    """Index and squared distance of the nearest point, remembering in `anchor` how far one may move before asking anew.
 
-    A point that is nearest by a margin m stays nearest while one moves by less than m / 2 (triangle inequality). An
-    anchor with a `reach2` of 0 remembers nothing.
+    If all but two points are farther than the nearest by a margin m, the nearest is one of the two while one moves by
+    less than m / 2 (triangle inequality). An anchor with a `reach2` of 0 remembers nothing.
     """
     if (x - anchor.x) ** 2 + (y - anchor.y) ** 2 < anchor.reach2:
-        point = points[first + anchor.nearest]
-        return np.int64(anchor.nearest), (point.x - x) ** 2 + (point.y - y) ** 2
-    best, best_d2, next_d2 = nearest(grid, tiles, points, first, x, y)
-    anchor.nearest, anchor.x, anchor.y = best, x, y
-    margin = math.sqrt(next_d2) - math.sqrt(best_d2) if best >= 0 else 0.0
+        best, other = np.int64(anchor.nearest), np.int64(anchor.second)
+        point = points[first + best]
+        best_d2 = (point.x - x) ** 2 + (point.y - y) ** 2
+        if other < 0:
+            return best, best_d2
+        point = points[first + other]
+        d2 = (point.x - x) ** 2 + (point.y - y) ** 2
+        wins = (d2 < best_d2) | ((d2 == best_d2) & (other < best))
+        return np.int64(other if wins else best), min(d2, best_d2)
+    best, best_d2, second, third_d2 = nearest(grid, tiles, points, first, x, y)
+    anchor.nearest, anchor.second, anchor.x, anchor.y = best, second, x, y
+    margin = math.sqrt(third_d2) - math.sqrt(best_d2) if best >= 0 else 0.0
     anchor.reach2 = max(0.5 * margin - 1e-9, 0.0) ** 2
     return best, best_d2
 

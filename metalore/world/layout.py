@@ -172,7 +172,7 @@ CELL = np.dtype(
     ],
     align=True,
 )
-ANCHOR = np.dtype([("x", "f8"), ("y", "f8"), ("reach2", "f8"), ("nearest", "i4")], align=True)
+ANCHOR = np.dtype([("x", "f8"), ("y", "f8"), ("reach2", "f8"), ("nearest", "i4"), ("second", "i4")], align=True)
 DEVICE = np.dtype(
     [
         ("x", "f8"),
@@ -271,6 +271,7 @@ class Frame(NamedTuple):
     devices: np.ndarray  # [e, d]
     anchors: np.ndarray  # [e, d, 2]: of the nearest station, of the nearest sensor
     words: np.ndarray  # [e, 3, d]: the step's random words of all devices
+    signal: np.ndarray  # [e, d]: room to compute spectral efficiencies in
     jobs: np.ndarray  # [e, pool]
     sensor_tiles: np.ndarray  # [e, tiles]
     # results, by environment

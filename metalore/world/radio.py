@@ -20,7 +20,7 @@ LEAST_3GPP_DISTANCE_M = 10.0
 _LIGHT_M_S = 3e8  # as TR 38.901 has it
 _PER_LN10 = 1.0 / math.log(10.0)
 _NEPER_PER_DB = math.log(10.0) / 10.0
-_PER_LN2 = 1.0 / math.log(2.0)
+PER_LN2 = 1.0 / math.log(2.0)
 
 
 @njit
@@ -129,4 +129,4 @@ def okumura_hata_constants(
 @njit
 def efficiency(snr: Any) -> Any:
     """Spectral efficiency in bit/s/Hz (Shannon 1948)."""
-    return math.log(1.0 + snr) * _PER_LN2
+    return math.log(1.0 + snr) * PER_LN2

@@ -15,6 +15,7 @@ import numpy as np
 from numba import carray
 
 from metalore.world.extension import RESULTS, call_user
+from metalore.world.fastmath import exp_each, log_each
 from metalore.world.geometry import anything_within, nearest_to, put, strongest
 from metalore.world.jit import cached_njit, njit, pointer
 from metalore.world.layout import (
@@ -66,7 +67,7 @@ from metalore.world.layout import (
 )
 from metalore.world.mobility import TRACE, move, start_moving
 from metalore.world.queues import free_job, new_job, pop, push
-from metalore.world.radio import efficiency, snr_at
+from metalore.world.radio import LEAST_DISTANCE_M, OKUMURA_HATA, PER_LN2, efficiency, snr_at
 from metalore.world.random import (
     ALIAS_DTYPE,
     ANOTHER,
@@ -130,9 +131,40 @@ def _associate(frame: Any, index: Any, kind: Any) -> Any:
 
 
 @njit
+def _associate_all_hata(frame: Any) -> None:
+    """:func:`_associate` for all users at once, under the nearest station and Okumura-Hata: loops that vectorize."""
+    setup, users = frame.setup[0], frame.setup[0].users
+    signal = frame.signal[:users]
+    for index in range(users):
+        device = frame.devices[index]
+        station, d2 = nearest_to(
+            frame.anchors[index, 0], frame.grids[0], frame.station_tiles, frame.stations, 0, device.x, device.y
+        )
+        device.station = station
+        signal[index] = max(d2, LEAST_DISTANCE_M)
+    log_each(signal)
+    for index in range(users):
+        link = frame.links[frame.devices[index].station, REQUEST]
+        signal[index] = link.hata_intercept - link.hata_slope * signal[index]
+    exp_each(signal)
+    for index in range(users):
+        device = frame.devices[index]
+        device.attached = np.int32(signal[index] > setup.snr_threshold) & device.present
+        frame.cells[device.station, REQUEST].attached += device.attached
+        signal[index] += 1.0
+    log_each(signal)
+    for index in range(users):
+        frame.devices[index].efficiency = signal[index] * PER_LN2
+
+
+@njit
 def _associate_users(frame: Any) -> Any:
+    setup = frame.setup[0]
     for station in range(len(frame.stations)):
         frame.cells[station, REQUEST].attached = 0
+    if setup.association == NEAREST and setup.path_loss == OKUMURA_HATA and setup.user_channel == 0:
+        _associate_all_hata(frame)
+        return FINE
     problem = FINE
     for index in range(frame.setup[0].users):
         if frame.devices[index].present:
@@ -348,7 +380,7 @@ def _transmit(frame: Any, shares: Any) -> Any:
     _divide_bands(frame, shares, fair)
     for index in range(len(frame.devices)):
         device = frame.devices[index]
-        if not device.attached:
+        if not device.attached or (fair and device.count == 0):
             continue
         kind = REQUEST if index < users else UPDATE
         cell = frame.cells[device.station, kind]
@@ -365,26 +397,29 @@ def _transmit(frame: Any, shares: Any) -> Any:
 @njit
 def _drain(frame: Any, index: Any, kind: Any, budget: Any) -> Any:
     """Send what the budget (Mbit) allows from a device's queue; returns what is left of it."""
-    device, t = frame.devices[index], frame.envs[0].t
+    device, t, jobs = frame.devices[index], frame.envs[0].t, frame.jobs
+    # Kept in registers through the loop: compiled code must else reload them after every store to a job.
+    remaining, started, station, sent = device.remaining, device.started, device.station, 0.0
     while device.count > 0 and budget > NOTHING:
         job = device.head
-        if device.started < 0:
-            device.started = t
+        if started < 0:
+            started = t
             if frame.setup[0].logging:
                 frame.log[frame.numbers[job]].tx_start = t
-        if device.remaining > budget + NOTHING:
-            device.remaining -= budget
-            device.backlog -= budget
-            frame.tally[device.station, kind * PER_KIND + MBIT_SENT] += budget
-            return 0.0
-        budget -= device.remaining
-        device.backlog -= device.remaining
-        frame.tally[device.station, kind * PER_KIND + MBIT_SENT] += device.remaining
-        pop(frame.jobs, device)
-        frame.jobs[job].tx_start, frame.jobs[job].tx_end = device.started, t
-        if device.count > 0:
-            device.remaining, device.started = np.float64(frame.jobs[device.head].data), -1
-        _arrive(frame, device.station, kind, job)
+        if remaining > budget + NOTHING:
+            remaining -= budget
+            sent += budget
+            budget = 0.0
+            break
+        budget -= remaining
+        sent += remaining
+        jobs[job].tx_start, jobs[job].tx_end = started, t
+        pop(jobs, device)
+        remaining, started = np.float64(jobs[device.head].data) if device.count > 0 else 0.0, np.int32(-1)
+        _arrive(frame, station, kind, job)
+    device.remaining, device.started = remaining, started
+    device.backlog -= sent
+    frame.tally[station, kind * PER_KIND + MBIT_SENT] += sent
     return max(budget, 0.0)
 
 
@@ -776,16 +811,17 @@ def _view(table: Any, e: Any) -> Any:
         _vector(table, 18, e, DEVICE),  # devices
         _matrix(table, 19, e, ANCHOR),  # anchors
         _matrix(table, 20, e, np.uint32),  # words
-        _vector(table, 21, e, JOB),  # jobs
-        _vector(table, 22, e, np.int32),  # sensor_tiles
-        _matrix(table, 23, e, np.float64),  # tally
-        _vector(table, 24, e, np.float64),  # step_totals
-        _vector(table, 25, e, np.float64),  # episode_totals
-        _vector(table, 26, e, np.float64),  # terms
-        _vector(table, 27, e, np.float64),  # reward
-        _vector(table, 28, e, np.int32),  # numbers
-        _vector(table, 29, e, LOG),  # log
-        _vector(table, 30, e, np.float64),  # scratch
+        _vector(table, 21, e, np.float64),  # signal
+        _vector(table, 22, e, JOB),  # jobs
+        _vector(table, 23, e, np.int32),  # sensor_tiles
+        _matrix(table, 24, e, np.float64),  # tally
+        _vector(table, 25, e, np.float64),  # step_totals
+        _vector(table, 26, e, np.float64),  # episode_totals
+        _vector(table, 27, e, np.float64),  # terms
+        _vector(table, 28, e, np.float64),  # reward
+        _vector(table, 29, e, np.int32),  # numbers
+        _vector(table, 30, e, LOG),  # log
+        _vector(table, 31, e, np.float64),  # scratch
     )
 
 
