@@ -16,7 +16,7 @@ _LAZY = {
     "World": ("metalore.world", "World"),
     "sb3": ("metalore.envs.sb3", None),
 }
-__all__ = ["Scenario", "World", "__version__", "load_scenario", "sb3"]  # noqa: F822  # loaded on first use
+__all__ = ["Scenario", "World", "__version__", "load_scenario", "sb3"]  # loaded on first use
 
 
 def __getattr__(name: str) -> Any:

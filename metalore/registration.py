@@ -4,7 +4,10 @@ from __future__ import annotations
 
 _SMART_CITY = "metalore.envs.smart_city:SmartCityEnv"
 _MULTI_CELL = "metalore.envs.multi_cell:MultiCellEnv"
-_BATCHES = {_SMART_CITY: "metalore.envs.vector:SmartCityVectorEnv", _MULTI_CELL: "metalore.envs.vector:MultiCellVectorEnv"}
+_BATCHES = {
+    _SMART_CITY: "metalore.envs.vector:SmartCityVectorEnv",
+    _MULTI_CELL: "metalore.envs.vector:MultiCellVectorEnv",
+}
 
 IDS = {
     "metalore/SmartCity-v0": _SMART_CITY,

@@ -104,7 +104,9 @@ class LineChart:
             self._key, self._drawn = key, 0
             self._draw_grid(course)
         for at in range(self._drawn, course.bins):
-            for series in self.series:
+            for i, series in enumerate(self.series):
+                if i > 0 and at > 0:  # again, because the piece before of an earlier series ends on it
+                    self._draw_piece(course, series, at - 1, top)
                 self._draw_piece(course, series, at, top)
         self._drawn = course.bins
         surface.blit(self._layer.surface, self.plot)

@@ -83,7 +83,8 @@ class Watch:
         self.course = Course(world.scenario.max_steps)
         self.episode = 0
         self.reward_sum = 0.0  # of the steps looked at
-        self.rate_scale = self.age_scale = (0.0, 0.0)
+        self.rate_scale = (0.0, 0.0)
+        self.largest_age = 0.0
         self._seen: tuple[int, int, int] | None = None
 
     def look(self) -> None:
@@ -100,7 +101,7 @@ class Watch:
         self.rates = user_rates(world, env)
         self.ages_s = world.sensor_ages[env] * world.scenario.step_s
         self.rate_scale = _extended(self.rate_scale, self.rates)
-        self.age_scale = _extended(self.age_scale, self.ages_s)
+        self.largest_age = max(self.largest_age, float(self.ages_s.max(initial=0.0)))
         if now[2] > 0:
             self.reward_sum += float(world.reward[env])
             self.course.add(now[2], self._step())
@@ -108,8 +109,8 @@ class Watch:
     def _begin(self) -> None:
         self.course.clear()
         self.episode += 1
-        self.reward_sum = 0.0
-        self.rate_scale = self.age_scale = (0.0, 0.0)
+        self.reward_sum = self.largest_age = 0.0
+        self.rate_scale = (0.0, 0.0)
 
     def _step(self) -> list[float]:
         world, env = self.world, self.env
@@ -124,7 +125,7 @@ class Watch:
 
 
 def _extended(scale: tuple[float, float], values: np.ndarray) -> tuple[float, float]:
-    """The largest of nine in ten values seen so far, and the largest of all: a few outliers leave others a colour."""
+    """The most that nine in ten had in a step, and the most that anyone had: outliers must leave others a colour."""
     if not len(values):
         return scale
     ordered = np.sort(values)
@@ -159,6 +160,6 @@ def user_rates(world: World, env: int) -> np.ndarray:
         weight *= users["weight"]
     total = np.bincount(users["station"], weight, world.num_stations)
     band_mhz = world.shares[env, :, 0] * np.array([s.bandwidth_hz for s in world.scenario.stations]) / 1e6
-    per_weight = np.divide(band_mhz, total, out=np.zeros_like(total), where=total > 0)
+    per_weight = np.divide(band_mhz, total, out=np.zeros(world.num_stations), where=total > 0)
     rates: np.ndarray = weight * per_weight[users["station"]] * users["efficiency"]
     return rates

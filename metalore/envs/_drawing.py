@@ -9,6 +9,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
@@ -138,7 +139,8 @@ class Text:
     ) -> int:
         """Draw a text and return its width.
 
-        `anchor` says which point of it lies `at`: l, m or r (left, middle, right), then t, m or b (top, middle, bottom).
+        `anchor` says which of its points lies `at`: l, m or r (left, middle, right), then t, m or b (top, middle,
+        bottom).
         """
         image = self.image(text, size, colour)
         width, height = image.get_size()
@@ -191,17 +193,16 @@ def panel(
     """A sheet with rounded corners, an edge of one pixel, and a stripe of `accent` at its left."""
 
     def paint(surface: pygame.Surface) -> None:
-        whole = surface.get_rect()
         edge_px, curve = _SUPERSAMPLING, round(radius * _SUPERSAMPLING)
-        inside = whole.inflate(-2 * edge_px, -2 * edge_px)
-        pygame.draw.rect(surface, edge, whole, border_radius=curve)
+        sheet = surface.get_rect()
+        left = curve
         if accent is not None:
-            stripe = pygame.Rect(0, 0, round(accent_px * _SUPERSAMPLING) + curve, whole.height)
-            pygame.draw.rect(surface, accent, stripe, border_top_left_radius=curve, border_bottom_left_radius=curve)
-            inside.left, inside.width = stripe.right - curve, whole.right - edge_px - stripe.right + curve
-        inner = max(1, curve - edge_px)
-        left = 0 if accent is not None else inner
-        pygame.draw.rect(surface, fill, inside, 0, 0, left, inner, left, inner)
+            pygame.draw.rect(surface, accent, sheet, border_radius=curve)
+            stripe, left = round(accent_px * _SUPERSAMPLING), 0
+            sheet.left, sheet.width = stripe, sheet.width - stripe
+        pygame.draw.rect(surface, edge, sheet, 0, 0, left, curve, left, curve)
+        inside, curve = sheet.inflate(-2 * edge_px, -2 * edge_px), max(1, curve - edge_px)
+        pygame.draw.rect(surface, fill, inside, 0, 0, min(left, curve), curve, min(left, curve), curve)
 
     return supersampled(size, edge, paint)
 
@@ -210,7 +211,7 @@ def mast(size: int) -> pygame.Surface:
     """A base station: a mast that radiates to both sides, on a halo of paper."""
 
     def stroke(surface: pygame.Surface, points: Sequence[Point], width: float, colour: Colour) -> None:
-        for a, b in zip(points[:-1], points[1:], strict=True):
+        for a, b in pairwise(points):
             pygame.draw.line(surface, colour, a, b, round(width))
         for point in points:
             pygame.draw.circle(surface, colour, point, width / 2)
@@ -231,6 +232,18 @@ def mast(size: int) -> pygame.Surface:
         unit = surface.get_width() / 24
         shape(surface, unit, 2.4, PAPER)
         shape(surface, unit, 0.0, INK)
+
+    return supersampled((size, size), PAPER, paint)
+
+
+def peak(size: int) -> pygame.Surface:
+    """A base station where there is no room for a mast: a dark triangle on a halo of paper."""
+
+    def paint(surface: pygame.Surface) -> None:
+        side = surface.get_width()
+        for inset, colour in ((0.0, PAPER), (0.14, INK)):
+            points = [(side / 2, side * inset * 1.6), (side * inset, side * (1 - inset)), (side * (1 - inset),) * 2]
+            pygame.draw.polygon(surface, colour, points)
 
     return supersampled((size, size), PAPER, paint)
 

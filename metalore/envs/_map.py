@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pygame
 
@@ -25,6 +27,7 @@ from metalore.envs._drawing import (
     label,
     mast,
     mixed,
+    peak,
     readable_on,
     round_up,
     ticks,
@@ -38,11 +41,22 @@ _REACHES_UP_TO = 60
 _AGES_UP_TO = 64
 _SYMBOLS_UP_TO = 3000
 _NAMES_UP_TO = 6
+_MASTS_UP_TO = 60
 
 _ATTACHED_LINE = mixed(REQUESTS, PAPER, 0.6)
 _PAIRED_LINE = mixed(UPDATES, PAPER, 0.45)
 _FADED = 0.35
 _FADED_FROM = 60
+
+
+_LEFT, _BELOW = 34, 74
+"""Room for ticks, and for ticks and the legend."""
+
+
+def map_width(watch: Watch, height: int, unit: float) -> int:
+    """Pixels that a map of the given height with its surroundings is wide."""
+    city = watch.world.scenario.map
+    return round((height - _BELOW * unit) * city.width_m / city.height_m + _LEFT * unit)
 
 
 class CityMap:
@@ -59,7 +73,7 @@ class CityMap:
         self.watch, self.area, self.text, self.unit = watch, area, text, unit
         self.scenario = watch.world.scenario
         city = self.scenario.map
-        left, below = self._px(34), self._px(74)
+        left, below = self._px(_LEFT), self._px(_BELOW)
         self.scale = min((area.width - left) / city.width_m, (area.height - below) / city.height_m)
         width, height = max(2, round(city.width_m * self.scale)), max(2, round(city.height_m * self.scale))
         spare = area.height - below - height
@@ -72,7 +86,7 @@ class CityMap:
         return max(1, round(length * self.unit))
 
     def _make_symbols(self) -> None:
-        users, sensors, stations = self.scenario.users.count, self.scenario.sensors.count, len(self.scenario.stations)
+        users, sensors = self.scenario.users.count, self.scenario.sensors.count
         radius = (6.5 if users <= 60 else 4.5 if users <= LINES_UP_TO else 2.5) * self.unit
         side = self._px(17 if sensors <= _AGES_UP_TO else 9 if sensors <= 300 else 5)
         edge = mixed(INK, PAPER, 0.1)
@@ -81,7 +95,12 @@ class CityMap:
         self._sensor_symbols = [tile(side, colour, mixed(colour, INK, 0.55)) for colour in AGE_RAMP]
         faded = _FADED if users > _FADED_FROM else 0.0
         self._attached_line, self._paired_line = mixed(_ATTACHED_LINE, PAPER, faded), mixed(_PAIRED_LINE, PAPER, faded)
-        self._station = mast(self._px(34 if stations <= _NAMES_UP_TO else 20 if stations <= 60 else 9))
+        self._station = self._station_symbol(len(self.scenario.stations))
+
+    def _station_symbol(self, stations: int) -> pygame.Surface:
+        if stations <= _MASTS_UP_TO:
+            return mast(self._px(34 if stations <= _NAMES_UP_TO else 22))
+        return peak(self._px(11 if stations <= 300 else 8))
 
     # -- where -------------------------------------------------------------------------------------------------------
 
@@ -103,18 +122,17 @@ class CityMap:
 
     def _draw_scale(self, surface: pygame.Surface) -> None:
         city, ground, size = self.scenario.map, self.ground, self._px(11)
-        for x_m in _shared_ticks(city.width_m, city.height_m):
+        shown = _shared_ticks(city.width_m, city.height_m)
+        for x_m in shown:
             x = ground.left + round(x_m * self.scale)
             pygame.draw.line(surface, GRID, (x, ground.top), (x, ground.bottom - 1))
-            self._draw_tick(surface, x, label(x_m))
+            self._draw_tick(surface, x, label(x_m) + (" m" if x_m == shown[-1] else ""))
         for y_m in _shared_ticks(city.height_m, city.width_m):
             y = ground.bottom - round(y_m * self.scale)
             pygame.draw.line(surface, GRID, (ground.left, y), (ground.right - 1, y))
             y = max(y, ground.top + self._px(5))
             if y_m > 0:
                 self.text.draw(surface, label(y_m), (ground.left - self._px(6), y), size, MUTED, "rm")
-        below = ground.bottom + self._px(4)
-        self.text.draw(surface, "m", (ground.left - self._px(6), below), size, MUTED, "rt")
 
     def _draw_tick(self, surface: pygame.Surface, x: int, name: str) -> None:
         half = self.text.width(name, self._px(11)) / 2
@@ -141,10 +159,11 @@ class CityMap:
             self._draw_ramp(surface, self.area.left + half, row, "Sensor: age in s", AGE_RAMP, self._sensor_symbols),
         )
         row += self._px(22)
-        x = self.area.left + self._px(9)
-        for symbol, name in ((mast(self._px(20)), "station"), (self._unattached, "unattached user")):
+        x = self.area.left + self._px(10)
+        station = mast(self._px(20)) if len(self.scenario.stations) <= _MASTS_UP_TO else self._station
+        for symbol, name in ((station, "station"), (self._unattached, "unattached user")):
             surface.blit(symbol, symbol.get_rect(center=(x, row)))
-            x += self._px(13)
+            x += self._px(14)
             x += self.text.draw(surface, name, (x, row), size, MUTED) + self._px(22)
         if self._lines():
             x = self._draw_line_key(surface, x, row, self._attached_line, "attached to")
@@ -163,7 +182,7 @@ class CityMap:
         return x + self.text.draw(surface, name, (x, y), self._px(11), MUTED) + self._px(22)
 
     def _draw_ramp(
-        self, surface: pygame.Surface, x: int, y: int, name: str, ramp: tuple[Colour, ...], symbols: list[pygame.Surface]
+        self, surface: pygame.Surface, x: int, y: int, name: str, ramp: Sequence[Colour], symbols: list[pygame.Surface]
     ) -> pygame.Rect:
         symbol = symbols[LEVELS * 5 // 8]
         surface.blit(symbol, symbol.get_rect(center=(x + self._px(9), y)))
@@ -193,7 +212,6 @@ class CityMap:
         xs, ys = self.at(users["x"][here], users["y"][here])
         surface = canvas.surface
         self._draw_scales(surface)
-        surface.set_clip(self.ground.inflate(2, 2))
         if self._pairs():
             self._draw_pairs(surface, users[here], sensors, xs, ys)
         if self._lines():
@@ -201,13 +219,12 @@ class CityMap:
         self._draw_sensors(canvas, sensors)
         self._draw_stations(surface)
         self._draw_users(canvas, users["attached"][here] != 0, self.watch.rates[here], xs, ys)
-        surface.set_clip(None)
 
     def _draw_scales(self, surface: pygame.Surface) -> None:
-        watch = self.watch
-        for bar, (usual, most) in zip(self._bars, (watch.rate_scale, watch.age_scale), strict=True):
-            top = round_up(usual)
-            name = label(top) + ("+" if most > top else "")
+        usual, most = self.watch.rate_scale
+        rate = round_up(usual)
+        names = (label(rate) + ("+" if most > rate else ""), label(round_up(self.watch.largest_age)))
+        for bar, name in zip(self._bars, names, strict=True):
             self.text.draw(surface, name, (bar.right + self._px(4), bar.centery), self._px(11), MUTED)
 
     def _draw_pairs(
@@ -231,7 +248,7 @@ class CityMap:
     def _draw_sensors(self, canvas: Canvas, sensors: np.ndarray) -> None:
         xs, ys = self.at(sensors["x"], sensors["y"])
         ages = self.watch.ages_s
-        levels = _levels(ages, self.watch.age_scale[0])
+        levels = _levels(ages, self.watch.largest_age)
         if len(sensors) > _SYMBOLS_UP_TO:
             _draw_dots(canvas, xs, ys, np.array(AGE_RAMP, np.uint8)[levels], self.ground)
             return

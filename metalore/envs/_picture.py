@@ -25,11 +25,14 @@ from metalore.envs._drawing import (
     mixed,
     number,
 )
-from metalore.envs._map import CityMap
+from metalore.envs._map import CityMap, map_width
 
 DESIGN = (900, 600)
 """Pixels the layout is designed for; other sizes scale it."""
 STATIONS_SHOWN = 6
+_MAP_WIDTH = 488
+_WIDTH = 380
+"""What the legend of the map and the figures need at least."""
 
 
 class Picture:
@@ -42,15 +45,12 @@ class Picture:
         self.text = Text()
         self._episode = -1
         self._largest_bar = 0.0
-        side = self._px(364)
         top, margin = self._px(56), self._px(16)
-        self.map = CityMap(
-            watch,
-            pygame.Rect(margin, top, size[0] - side - 3 * margin, size[1] - top - self._px(8)),
-            self.text,
-            self.unit,
-        )
-        self._lay_out_figures(pygame.Rect(size[0] - side - margin, top, side, size[1] - top - self._px(8)))
+        room = pygame.Rect(margin, top, size[0] - 2 * margin, size[1] - top - self._px(8))
+        left = max(self._px(_MAP_WIDTH), min(map_width(watch, room.height, self.unit), room.width - self._px(_WIDTH)))
+        self.map = CityMap(watch, pygame.Rect(room.left, top, left, room.height), self.text, self.unit)
+        right = room.left + left + margin
+        self._lay_out_figures(pygame.Rect(right, top, room.right - right, room.height))
 
     def _px(self, length: float) -> int:
         return max(1, round(length * self.unit))
@@ -76,7 +76,8 @@ class Picture:
     def _make_charts(self, area: pygame.Rect) -> list[LineChart]:
         stations = self.watch.world.num_stations
         shares = "Share for requests" if stations == 1 else "Mean share for requests"
-        waiting = [Series("device_requests", mixed(REQUESTS, PAPER, 0.4), 1.2)]
+        # The first of two lines is the wider one, so that it shows where they coincide.
+        waiting = [Series("device_requests", mixed(REQUESTS, PAPER, 0.45), 2.4)]
         waiting += [Series("device_updates", mixed(UPDATES, PAPER, 0.4), 1.2)]
         plans: tuple[tuple[str, list[Key], float | None], ...] = (
             (
@@ -87,12 +88,16 @@ class Picture:
                 ],
                 1.0,
             ),
-            ("Age in s", [Key("AoRI", (Series("aori", REQUESTS),)), Key("AoSI", (Series("aosi", UPDATES),))], None),
+            (
+                "Age in s",
+                [Key("AoRI", (Series("aori", REQUESTS, 3.4),)), Key("AoSI", (Series("aosi", UPDATES, 2.0),))],
+                None,
+            ),
             (
                 "Jobs waiting",
                 [
                     Key("in devices", tuple(waiting)),
-                    Key("at stations", (Series("requests", REQUESTS), Series("updates", UPDATES))),
+                    Key("at stations", (Series("requests", REQUESTS, 3.4), Series("updates", UPDATES, 2.0))),
                 ],
                 None,
             ),

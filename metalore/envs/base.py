@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
@@ -45,7 +45,10 @@ def require_one_cell(world: World) -> None:
 class WorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """One environment over a world of one; see its subclasses for what is registered."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 30}
+    metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
+        "render_modes": ["rgb_array", "human"],
+        "render_fps": 30,
+    }
 
     def __init__(
         self,
@@ -54,7 +57,7 @@ class WorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         *,
         observation: Sequence[str] = DEFAULT,
         stack: int = 1,
-        render_mode: str | None = None,
+        render_mode: Literal["rgb_array", "human"] | None = None,
         job_log: bool = False,
         channel: Callable[..., float] | None = None,
         mobility: Callable[..., tuple[float, ...]] | None = None,
@@ -129,7 +132,8 @@ class WorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         if self._renderer is None:
             from metalore.envs.rendering import Renderer
 
-            self._renderer = Renderer(self.world, mode=self.render_mode, fps=self.metadata["render_fps"])
+            mode: Literal["rgb_array", "human"] = "human" if self.render_mode == "human" else "rgb_array"
+            self._renderer = Renderer(self.world, mode=mode, fps=self.metadata["render_fps"])
         return self._renderer
 
     def __getstate__(self) -> dict[str, Any]:

@@ -69,7 +69,6 @@ class Observer:
             raise ValueError(f"stack is {stack}; at least 1 observation is shown")
         self.features, self.stack = tuple(features), stack
         self._world = world
-        self._parts = [FEATURES[name] for name in features]
         self._width = self._now().shape[1]
         self._history = np.zeros((world.num_envs, stack, self._width), np.float32)
 
@@ -97,7 +96,7 @@ class Observer:
 
     def _now(self) -> np.ndarray:
         world = self._world
-        if len(self._parts) == 1:
-            return self._parts[0](world).astype(np.float32).reshape(world.num_envs, -1)
-        parts = [part(world).reshape(world.num_envs, -1) for part in self._parts]
+        if len(self.features) == 1:
+            return FEATURES[self.features[0]](world).astype(np.float32).reshape(world.num_envs, -1)
+        parts = [FEATURES[name](world).reshape(world.num_envs, -1) for name in self.features]
         return np.concatenate(parts, axis=1, dtype=np.float32)

@@ -44,7 +44,7 @@ class WorldVecEnv(VecEnv):
         self.world.reset(seeds)
         self._reset_seeds()
         self._returns[:] = 0.0
-        self.reset_infos = [{} for _ in range(self.num_envs)]
+        self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         return self._observer.first()
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -61,7 +61,7 @@ class WorldVecEnv(VecEnv):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if done.any():
             for i in np.flatnonzero(done):
-                infos[i] = self._ending(i, observations[i])
+                infos[i] = self._ending(int(i), observations[i])
             self.world.reset(chosen=done)
             self._returns[done] = 0.0
             observations = self._observer.first(done)

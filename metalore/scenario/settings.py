@@ -487,4 +487,3 @@ def period_steps_of(scenario: Scenario) -> list[float]:
     if isinstance(timing.period_steps, tuple):
         return list(timing.period_steps)
     return [timing.period_steps] * count
-

@@ -188,7 +188,8 @@ def _trace(scenario: Scenario) -> np.ndarray:
     x, y = positions[..., 0], positions[..., 1]
     if x.size and (x.min() < 0 or y.min() < 0 or x.max() > scenario.map.width_m or y.max() > scenario.map.height_m):
         raise ScenarioError(
-            f"users.mobility.file {mobility.file} leaves the map of {scenario.map.width_m} m x {scenario.map.height_m} m"
+            f"users.mobility.file {mobility.file} leaves the map "
+            f"of {scenario.map.width_m} m x {scenario.map.height_m} m"
         )
     return positions
 

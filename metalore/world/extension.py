@@ -37,7 +37,7 @@ class ExtensionError(TypeError):
     """A user function that cannot be compiled into the step, or that returned what cannot be."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba ships no types
+@intrinsic
 def _call_address(typing_context: Any, address: Any, buffer: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         double_pointer = ir.DoubleType().as_pointer()

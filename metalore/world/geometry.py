@@ -10,8 +10,8 @@ import math
 from typing import Any
 
 import numpy as np
-from metalore.world.jit import njit
 
+from metalore.world.jit import njit
 from metalore.world.layout import GRID
 from metalore.world.radio import snr_at
 
@@ -84,11 +84,15 @@ def _beyond_ring(grid: Any, column: Any, row: Any, ring: Any, x: Any, y: Any) ->
 
 @njit
 def nearest(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: Any) -> Any:
-    """The two nearest points: index and squared distance of the first (lowest index on a tie), index of the second, and a
-    lower bound of the squared distance of all others; -1 and infinite where there is no point.
+    """The two nearest points, and how far all others are at least.
+
+    Returns:
+        index and squared distance of the first (lowest index on a tie), index of the second, lower bound of the
+        squared distance of the rest; -1 and infinite where there is no point.
     """
     column, row = column_of(grid, x), row_of(grid, y)
-    best, best_d2, second, second_d2, third_d2 = -1, np.inf, -1, np.inf, np.inf
+    best, second = np.int64(-1), np.int64(-1)
+    best_d2 = second_d2 = third_d2 = np.inf
     for ring in range(max(grid.nx, grid.ny)):
         for i in range(max(1, 8 * ring)):
             tile = _tile_on_ring(grid, column, row, ring, i)
@@ -107,7 +111,7 @@ def nearest(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: Any) -> A
         bound = _beyond_ring(grid, column, row, ring, x, y)
         if bound > 0.0 and best_d2 < bound * bound:
             if second_d2 > bound * bound:
-                second = -1
+                second = np.int64(-1)
             third_d2 = min(third_d2, bound * bound)
             break
     return best, best_d2, second, third_d2

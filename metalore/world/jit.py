@@ -1,8 +1,8 @@
 """Compilation as everything here uses it, and arrays without owners.
 
 Functions are inlined whole (`forceinline`), divide as NumPy does (no exceptions inside a step) and run without the
-interpreter lock. Arrays come from addresses (:func:`array_at`): they count no references, where an access to a record of
-a counted array is an atomic operation, and a step makes hundreds of them.
+interpreter lock. Arrays come from addresses (:func:`array_at`): they count no references, where an access to a
+record of a counted array is an atomic operation, and a step makes hundreds of them.
 """
 
 from functools import partial
@@ -17,7 +17,7 @@ njit = partial(numba.njit, nogil=True, error_model="numpy", forceinline=True)
 cached_njit = partial(numba.njit, nogil=True, error_model="numpy", cache=True)
 
 
-@intrinsic  # type: ignore[untyped-decorator]  # numba ships no types
+@intrinsic
 def pointer(typing_context: Any, address: Any) -> Any:
     """An address as a pointer, for :func:`numba.carray`."""
 

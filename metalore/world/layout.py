@@ -15,6 +15,9 @@ KINDS = ("request", "update")
 OUTCOMES = ("waiting", "completed", "lost_device", "lost_station", "left")
 WAITING, COMPLETED, LOST_DEVICE, LOST_STATION, LEFT = range(5)
 
+NO_JOB = np.uint32(0xFFFFFFFF)
+"""Ends the list of free places. Indices are unsigned where that spares compiled code the look for negative ones."""
+
 NOTHING = 1e-9
 """Less Mbit or Gcycle than this counts as none, so that sums of shares do not leave crumbs behind."""
 
@@ -42,7 +45,8 @@ def _metric(kind: str, name: str) -> str:
     return f"{kind}s_{name}" if name in BY_KIND[:COUNTED_JOBS] else f"{kind}_{name}"
 
 
-METRICS = tuple(_metric(kind, name) for kind in KINDS for name in BY_KIND) + (
+METRICS = (
+    *(_metric(kind, name) for kind in KINDS for name in BY_KIND),
     "requests_late",
     "requests_synchronized",  # served with a sensor's update
     "aosi",  # this and the next two: steps, summed over synchronized requests
@@ -153,7 +157,16 @@ LINK = np.dtype(
     align=True,
 )
 ENV = np.dtype(
-    [("seed", "u8"), ("episode", "u4"), ("t", "i4"), ("free", "i4"), ("fresh", "i4"), ("numbered", "i4"), ("newest_sum", "i8")], align=True
+    [
+        ("seed", "u8"),
+        ("episode", "u4"),
+        ("t", "i4"),
+        ("free", "u4"),
+        ("fresh", "u4"),
+        ("numbered", "i4"),
+        ("newest_sum", "i8"),
+    ],
+    align=True,
 )
 CELL = np.dtype(
     [
@@ -161,8 +174,8 @@ CELL = np.dtype(
         ("backlog", "f8"),  # Gcycle left of all jobs
         ("weights", "f8"),
         ("hz_per_weight", "f8"),
-        ("head", "i4"),
-        ("tail", "i4"),
+        ("head", "u4"),
+        ("tail", "u4"),
         ("count", "i4"),
         ("started", "i4"),  # step in which the head job's processing began, -1: not yet
         ("attached", "i4"),
@@ -188,11 +201,11 @@ DEVICE = np.dtype(
         ("backlog", "f8"),  # Mbit left of all jobs
         ("weight", "f8"),
         ("phase", "f8"),
-        ("head", "i4"),
-        ("tail", "i4"),
+        ("head", "u4"),
+        ("tail", "u4"),
         ("count", "i4"),
         ("started", "i4"),  # step in which the head job's transmission began, -1: not yet
-        ("station", "i4"),
+        ("station", "u4"),
         ("attached", "i4"),
         ("present", "i4"),
         ("arrived", "i4"),
@@ -204,8 +217,8 @@ DEVICE = np.dtype(
 )
 JOB = np.dtype(
     [
-        ("next", "i4"),
-        ("device", "i4"),
+        ("next", "u4"),
+        ("device", "u4"),
         ("created", "i4"),
         ("tx_start", "i4"),
         ("tx_end", "i4"),

@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from metalore.world.jit import njit
 
 from metalore.world.extension import RESULTS, call_user
+from metalore.world.jit import njit
 from metalore.world.random import DEPARTURE, MOBILITY, normal_pair, philox, uniform
 
 RANDOM_WAYPOINT, GAUSS_MARKOV, STATIC, TRACE = range(4)

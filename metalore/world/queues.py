@@ -9,18 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from metalore.world.jit import njit
+from metalore.world.layout import NO_JOB
 
 
 @njit
 def new_job(env: Any, jobs: Any) -> Any:
-    """A free place in the pool, or -1."""
+    """A free place in the pool, or NO_JOB."""
     job = env.free
-    if job >= 0:
+    if job != NO_JOB:
         env.free = jobs[job].next
         return job
     job = env.fresh
     if job >= len(jobs):
-        return -1
+        return NO_JOB
     env.fresh = job + 1
     return job
 
@@ -33,7 +34,7 @@ def free_job(env: Any, jobs: Any, job: Any) -> None:
 
 @njit
 def push(jobs: Any, queue: Any, job: Any) -> None:
-    jobs[job].next = -1
+    jobs[job].next = NO_JOB
     if queue.count == 0:
         queue.head = job
     else:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from metalore.world.jit import njit
-
 from metalore.world.extension import RESULTS, call_user
+from metalore.world.jit import njit
 
 OKUMURA_HATA, UMI, UMA = range(3)
 SEEN_ALWAYS, SEEN_NEVER, SEEN_BY_CHANCE = range(3)

@@ -10,9 +10,9 @@ import math
 from typing import Any
 
 import numpy as np
-from metalore.world.jit import njit
 
 from metalore.scenario import Size
+from metalore.world.jit import njit
 
 # Streams: one per purpose, so that no two purposes ever share a number.
 TRAFFIC, MOBILITY, PRESENCE, PLACEMENT, DEPARTURE, LUCK, PHASE = range(7)

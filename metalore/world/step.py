@@ -46,6 +46,7 @@ from metalore.world.layout import (
     MBIT_GENERATED,
     MBIT_LOST,
     MBIT_SENT,
+    NO_JOB,
     NO_SENSOR,
     NOTHING,
     PEAK_AGE,
@@ -119,9 +120,7 @@ def _associate(frame: Any, index: Any, kind: Any) -> Any:
         )
     else:
         anchor = frame.anchors[index, 0]
-        station, d2 = nearest_to(
-            anchor, frame.grids[0], frame.station_tiles, frame.stations, 0, device.x, device.y
-        )
+        station, d2 = nearest_to(anchor, frame.grids[0], frame.station_tiles, frame.stations, 0, device.x, device.y)
         snr = snr_at(setup, frame.links[station, kind], d2, device.luck, scratch)
     device.station = station
     device.attached = 1 if snr > setup.snr_threshold else 0
@@ -181,9 +180,7 @@ def _nearest_sensor(frame: Any, user: Any) -> Any:
     if len(frame.devices) == setup.users:
         return NO_SENSOR
     anchor = frame.anchors[user, 1]
-    sensor, d2 = nearest_to(
-        anchor, frame.grids[1], frame.sensor_tiles, frame.devices, setup.users, device.x, device.y
-    )
+    sensor, d2 = nearest_to(anchor, frame.grids[1], frame.sensor_tiles, frame.devices, setup.users, device.x, device.y)
     return sensor if d2 <= setup.sensor_range2 else NO_SENSOR
 
 
@@ -201,10 +198,10 @@ def _create(frame: Any, index: Any, kind: Any, data: Any, compute: Any) -> None:
     tally[base + GCYCLE_GENERATED] += compute
     number = env.numbered
     env.numbered += 1
-    job = new_job(env, frame.jobs) if device.count < setup.device_jobs else -1
+    job = new_job(env, frame.jobs) if device.count < setup.device_jobs else NO_JOB
     if setup.logging:
-        _log_creation(frame, number, index, kind, data, compute, job < 0)
-    if job < 0:
+        _log_creation(frame, number, index, kind, data, compute, job == NO_JOB)
+    if job == NO_JOB:
         tally[base + LOST] += 1.0
         tally[base + MBIT_LOST] += data
         tally[base + GCYCLE_LOST] += compute
@@ -274,7 +271,7 @@ def _generate(frame: Any) -> Any:
     chance = setup.update_probability * frame.update_factor[t]
     before, after = frame.update_sum[t], frame.update_sum[t + 1]
     for index in range(users, len(frame.devices)):
-        updates = 1
+        updates = np.int64(1)
         if setup.periodic:
             period, phase = frame.periods[index - users], frame.devices[index].phase
             updates = np.int64(math.floor(after / period + phase) - math.floor(before / period + phase))
@@ -693,7 +690,7 @@ def _come(frame: Any, index: Any, step: Any) -> None:
 def _restart(frame: Any) -> Any:
     """Start the episode that `frame.envs` names by its seed and episode number."""
     setup, env = frame.setup[0], frame.envs[0]
-    env.t, env.free, env.fresh, env.numbered, env.newest_sum = 0, -1, 0, 0, 0
+    env.t, env.free, env.fresh, env.numbered, env.newest_sum = 0, NO_JOB, 0, 0, 0
     for station in range(len(frame.stations)):
         for kind in range(2):
             cell = frame.cells[station, kind]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numba
@@ -127,7 +128,9 @@ class World:
         """
         given = np.asarray(shares, np.float64, order="C")
         if given.shape != self._shares.shape:
-            raise WorldError(f"shares have shape {given.shape}; expected {self._shares.shape} (environments, stations, 2)")
+            raise WorldError(
+                f"shares have shape {given.shape}; expected {self._shares.shape} (environments, stations, 2)"
+            )
         if not self._seeded:
             raise WorldError("call reset before the first step")
         mask = self._mask(chosen)
@@ -151,10 +154,7 @@ class World:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="metalore-world")
             cuts = np.linspace(0, self.num_envs, self._threads + 1).astype(int).tolist()
-            tasks = [
-                self._pool.submit(kernel, self._table, *arguments, first, last)
-                for first, last in zip(cuts[:-1], cuts[1:], strict=True)
-            ]
+            tasks = [self._pool.submit(kernel, self._table, *arguments, first, last) for first, last in pairwise(cuts)]
             problem = max(task.result() for task in tasks)
         if problem:
             raise WorldError(_PROBLEMS[problem])
@@ -169,7 +169,18 @@ class World:
 
     # -- copies --------------------------------------------------------------------------------------------------------
 
-    _STATE = ("envs", "cells", "devices", "anchors", "jobs", "sensor_tiles", "step_totals", "episode_totals", "terms", "reward")
+    _STATE = (
+        "envs",
+        "cells",
+        "devices",
+        "anchors",
+        "jobs",
+        "sensor_tiles",
+        "step_totals",
+        "episode_totals",
+        "terms",
+        "reward",
+    )
 
     def copy_state(self, source: World, origin: Sequence[int] | np.ndarray) -> None:
         """Make environment i a copy of environment ``origin[i]`` of `source`, which has the same scenario.
@@ -287,7 +298,8 @@ class World:
     def sensor_ages(self) -> np.ndarray:
         """Age of each sensor at the twin in steps, [e, sensors]."""
         newest = self._frame.devices["newest"][:, self.scenario.users.count :]
-        return np.maximum(self.t - 1, 0)[:, None] - np.maximum(newest, 0)
+        ages: np.ndarray = np.maximum(self.t - 1, 0)[:, None] - np.maximum(newest, 0)
+        return ages
 
     def device_backlog(self) -> np.ndarray:
         """Mbit waiting in devices, by the station they belong to, [e, s, k]."""
@@ -314,7 +326,8 @@ class World:
     def nbytes(self) -> int:
         """Bytes that one environment of the batch holds."""
         batch = Frame._fields[Frame._fields.index(FIRST_OF_BATCH) :]
-        return sum(getattr(self._frame, name).nbytes for name in batch) // self.num_envs
+        total: int = sum(getattr(self._frame, name).nbytes for name in batch)
+        return total // self.num_envs
 
     def jobs(self, env: int = 0) -> np.ndarray:
         """All jobs of the current episode of one environment, as records in order of creation.

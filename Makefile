@@ -1,0 +1,38 @@
+# Each target does the set-up it needs. Small networks train on one thread each; waiting threads must sleep.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export OMP_WAIT_POLICY := PASSIVE
+export OMP_NUM_THREADS := 1
+
+.PHONY: help demo test lint bench docs clean
+
+help:            ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 12
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: $(VENV)/installed   ## set up, simulate the reference cell under every policy, write results/demo/index.html
+	$(BIN)/metalore demo --out results/demo
+
+test: $(VENV)/installed lint   ## set up, then lint and the whole test suite
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/installed   ## formatting, lint, types, and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed   ## speeds, as ratios measured in one run
+	$(BIN)/python benchmarks/simulator.py
+
+docs: $(VENV)/installed   ## run every example and snippet of README and docs
+	$(BIN)/python -m pytest -q tests/test_readme.py tests/test_examples.py
+
+clean:           ## everything that was made
+	rm -rf $(VENV) results runs build dist
