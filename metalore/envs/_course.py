@@ -157,7 +157,7 @@ def user_rates(world: World, env: int) -> np.ndarray:
     weight = (users["attached"] != 0).astype(np.float64)
     equal = world.scenario.radio.scheduler == "resource-fair" and world.functions["scheduler"] is None
     if not equal and world.t[env] > 0:
-        weight *= users["weight"]
+        weight *= world.bodies["weight"][env, : len(users)]
     total = np.bincount(users["station"], weight, world.num_stations)
     band_mhz = world.shares[env, :, 0] * np.array([s.bandwidth_hz for s in world.scenario.stations]) / 1e6
     per_weight = np.divide(band_mhz, total, out=np.zeros(world.num_stations), where=total > 0)

@@ -6,22 +6,12 @@ Positions and lengths on a picture are pixels, from the upper left corner.
 from __future__ import annotations
 
 import math
-import os
-import warnings
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
-from gymnasium.error import DependencyNotInstalled
-
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-try:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pygame asks setuptools for something deprecated
-        import pygame
-        import pygame.font
-except ImportError as missing:
-    raise DependencyNotInstalled('Rendering needs pygame: pip install "metalore[render]".') from missing
+import pygame
+import pygame.font
 
 Colour = tuple[int, int, int]
 Point = tuple[float, float]

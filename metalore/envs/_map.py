@@ -80,6 +80,7 @@ class CityMap:
         top = area.top + (spare // 2 if spare > self._px(40) else 0)
         self.ground = pygame.Rect(area.left + left + (area.width - left - width) // 2, top, width, height)
         self._legend_top = self.ground.bottom + self._px(30)
+        self._stations = self.at(np.array([(s.x_m, s.y_m) for s in self.scenario.stations]))
         self._make_symbols()
 
     def _px(self, length: float) -> int:
@@ -104,11 +105,11 @@ class CityMap:
 
     # -- where -------------------------------------------------------------------------------------------------------
 
-    def at(self, x_m: np.ndarray, y_m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels of places on the map, whole numbers."""
-        x = self.ground.left + x_m * self.scale
-        y = self.ground.bottom - y_m * self.scale
-        return np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
+    def at(self, places_m: np.ndarray) -> np.ndarray:
+        """Pixels [n, 2], whole numbers, of places on the map, metres [n, 2]."""
+        corner = np.array([self.ground.left, self.ground.bottom])
+        pixels: np.ndarray = np.rint(corner + places_m * (self.scale, -self.scale)).astype(np.int64)
+        return pixels
 
     # -- what stays --------------------------------------------------------------------------------------------------
 
@@ -145,9 +146,8 @@ class CityMap:
             return
         ring = disc(reach_m * self.scale, UPDATES, 14, mixed(UPDATES, PAPER, 0.25), 150, 1.2 * self.unit)
         middle = ring.get_width() // 2
-        sensors = self.watch.world.devices[self.watch.env, self.scenario.users.count :]
         surface.set_clip(self.ground)
-        for x, y in zip(*(axis.tolist() for axis in self.at(sensors["x"], sensors["y"])), strict=True):
+        for x, y in self.at(self.watch.world.sensor_positions[self.watch.env]).tolist():
             surface.blit(ring, (x - middle, y - middle))
         surface.set_clip(None)
 
@@ -206,19 +206,23 @@ class CityMap:
 
     def draw(self, canvas: Canvas) -> None:
         """Lines, sensors, stations, then users, over the ground."""
-        devices, count = self.watch.world.devices[self.watch.env], self.scenario.users.count
-        users, sensors = devices[:count], devices[count:]
+        world, env = self.watch.world, self.watch.env
+        users = world.devices[env, : self.scenario.users.count]
         here = np.flatnonzero(users["present"])
-        xs, ys = self.at(users["x"][here], users["y"][here])
+        users, places, sensors = users[here], world.user_positions[env][here], world.sensor_positions[env]
+        points = self.at(places)
         surface = canvas.surface
         self._draw_scales(surface)
         if self._pairs():
-            self._draw_pairs(surface, users[here], sensors, xs, ys)
+            apart = ((places[:, None] - sensors) ** 2).sum(axis=2)
+            _draw_lines(surface, self._paired_line, points, self.at(sensors[apart.argmin(axis=1)]))
         if self._lines():
-            self._draw_attachments(surface, users[here], xs, ys)
-        self._draw_sensors(canvas, sensors)
+            attached = users["attached"] != 0
+            stations = self._stations[users["station"][attached]]
+            _draw_lines(surface, self._attached_line, points[attached], stations)
+        self._draw_sensors(canvas, self.at(sensors))
         self._draw_stations(surface)
-        self._draw_users(canvas, users["attached"][here] != 0, self.watch.rates[here], xs, ys)
+        self._draw_users(canvas, users["attached"] != 0, self.watch.rates[here], points)
 
     def _draw_scales(self, surface: pygame.Surface) -> None:
         usual, most = self.watch.rate_scale
@@ -227,59 +231,35 @@ class CityMap:
         for bar, name in zip(self._bars, names, strict=True):
             self.text.draw(surface, name, (bar.right + self._px(4), bar.centery), self._px(11), MUTED)
 
-    def _draw_pairs(
-        self, surface: pygame.Surface, users: np.ndarray, sensors: np.ndarray, xs: np.ndarray, ys: np.ndarray
-    ) -> None:
-        apart = (users["x"][:, None] - sensors["x"]) ** 2 + (users["y"][:, None] - sensors["y"]) ** 2
-        nearest = sensors[apart.argmin(axis=1)]
-        ends = self.at(nearest["x"], nearest["y"])
-        _draw_lines(surface, self._paired_line, xs, ys, *ends)
-
-    def _draw_attachments(self, surface: pygame.Surface, users: np.ndarray, xs: np.ndarray, ys: np.ndarray) -> None:
-        attached = users["attached"] != 0
-        stations = self._station_pixels()
-        to = users["station"][attached]
-        _draw_lines(surface, self._attached_line, xs[attached], ys[attached], stations[0][to], stations[1][to])
-
-    def _station_pixels(self) -> tuple[np.ndarray, np.ndarray]:
-        places = np.array([(s.x_m, s.y_m) for s in self.scenario.stations])
-        return self.at(places[:, 0], places[:, 1])
-
-    def _draw_sensors(self, canvas: Canvas, sensors: np.ndarray) -> None:
-        xs, ys = self.at(sensors["x"], sensors["y"])
+    def _draw_sensors(self, canvas: Canvas, points: np.ndarray) -> None:
         ages = self.watch.ages_s
         levels = _levels(ages, self.watch.largest_age)
-        if len(sensors) > _SYMBOLS_UP_TO:
-            _draw_dots(canvas, xs, ys, np.array(AGE_RAMP, np.uint8)[levels], self.ground)
+        if len(points) > _SYMBOLS_UP_TO:
+            _draw_dots(canvas, points, np.array(AGE_RAMP, np.uint8)[levels], self.ground)
             return
-        _draw_symbols(canvas.surface, self._sensor_symbols, levels, xs, ys)
-        if len(sensors) > _AGES_UP_TO:
+        _draw_symbols(canvas.surface, self._sensor_symbols, levels, points)
+        if len(points) > _AGES_UP_TO:
             return
-        for x, y, level, age in zip(xs.tolist(), ys.tolist(), levels.tolist(), ages.tolist(), strict=True):
+        for (x, y), level, age in zip(points.tolist(), levels.tolist(), ages.tolist(), strict=True):
             if age < 99.5:
                 at = (x + 0.5, y + 0.5)
                 colour = readable_on(AGE_RAMP[level])
                 self.text.draw(canvas.surface, f"{age:.0f}", at, self._px(9), colour, "mm")
 
     def _draw_stations(self, surface: pygame.Surface) -> None:
-        xs, ys = (axis.tolist() for axis in self._station_pixels())
+        points = self._stations.tolist()
         width, height = self._station.get_size()
-        surface.blits([(self._station, (x - width // 2, y - height // 2)) for x, y in zip(xs, ys, strict=True)], False)
-        if 1 < len(xs) <= _NAMES_UP_TO:
-            for i, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        surface.blits([(self._station, (x - width // 2, y - height // 2)) for x, y in points], False)
+        if 1 < len(points) <= _NAMES_UP_TO:
+            for i, (x, y) in enumerate(points):
                 self.text.draw(surface, str(i), (x, y + height // 2 + self._px(6)), self._px(12), INK, "mm")
 
-    def _draw_users(
-        self, canvas: Canvas, attached: np.ndarray, rates: np.ndarray, xs: np.ndarray, ys: np.ndarray
-    ) -> None:
-        levels = _levels(rates, self.watch.rate_scale[0])
-        if len(xs) > _SYMBOLS_UP_TO:
-            colours = np.array([*RATE_RAMP, GREY], np.uint8)[np.where(attached, levels, LEVELS)]
-            _draw_dots(canvas, xs, ys, colours, self.ground)
+    def _draw_users(self, canvas: Canvas, attached: np.ndarray, rates: np.ndarray, points: np.ndarray) -> None:
+        levels = np.where(attached, _levels(rates, self.watch.rate_scale[0]), LEVELS)
+        if len(points) > _SYMBOLS_UP_TO:
+            _draw_dots(canvas, points, np.array([*RATE_RAMP, GREY], np.uint8)[levels], self.ground)
             return
-        _draw_symbols(
-            canvas.surface, [*self._user_symbols, self._unattached], np.where(attached, levels, LEVELS), xs, ys
-        )
+        _draw_symbols(canvas.surface, [*self._user_symbols, self._unattached], levels, points)
 
 
 def _shared_ticks(extent: float, other: float) -> list[float]:
@@ -294,26 +274,23 @@ def _levels(values: np.ndarray, largest: float) -> np.ndarray:
     return np.rint(levels).astype(np.int64)
 
 
-def _draw_lines(
-    surface: pygame.Surface, colour: Colour, xs: np.ndarray, ys: np.ndarray, to_x: np.ndarray, to_y: np.ndarray
-) -> None:
-    for x, y, end_x, end_y in np.stack([xs, ys, to_x, to_y], axis=1).tolist():
-        pygame.draw.aaline(surface, colour, (x, y), (end_x, end_y))
+def _draw_lines(surface: pygame.Surface, colour: Colour, starts: np.ndarray, ends: np.ndarray) -> None:
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        pygame.draw.aaline(surface, colour, start, end)
 
 
 def _draw_symbols(
-    surface: pygame.Surface, symbols: list[pygame.Surface], which: np.ndarray, xs: np.ndarray, ys: np.ndarray
+    surface: pygame.Surface, symbols: list[pygame.Surface], which: np.ndarray, points: np.ndarray
 ) -> None:
     width, height = symbols[0].get_size()
-    left, top = (xs - width // 2).tolist(), (ys - height // 2).tolist()
-    places = zip(which.tolist(), left, top, strict=True)
-    surface.blits([(symbols[i], (x, y)) for i, x, y in places], False)
+    corners = (points - (width // 2, height // 2)).tolist()
+    surface.blits([(symbols[i], corner) for i, corner in zip(which.tolist(), corners, strict=True)], False)
 
 
-def _draw_dots(canvas: Canvas, xs: np.ndarray, ys: np.ndarray, colours: np.ndarray, within: pygame.Rect) -> None:
+def _draw_dots(canvas: Canvas, points: np.ndarray, colours: np.ndarray, within: pygame.Rect) -> None:
     """Squares of three pixels straight into the array: a symbol each would take too long."""
-    xs = np.clip(xs, within.left + 1, within.right - 2)
-    ys = np.clip(ys, within.top + 1, within.bottom - 2)
+    xs = np.clip(points[:, 0], within.left + 1, within.right - 2)
+    ys = np.clip(points[:, 1], within.top + 1, within.bottom - 2)
     for dx in (-1, 0, 1):
         for dy in (-1, 0, 1):
             canvas.pixels[ys + dy, xs + dx, :3] = colours

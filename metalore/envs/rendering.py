@@ -5,9 +5,12 @@ Drawn straight with pygame; `rgb_array` needs neither a window nor a display.
 
 from __future__ import annotations
 
+import os
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from gymnasium.error import DependencyNotInstalled
 
 from metalore.envs._course import Watch
 from metalore.world import World
@@ -50,6 +53,7 @@ class Renderer:
             raise ValueError(f"size is {size[0]} x {size[1]}; a picture needs {SMALLEST[0]} x {SMALLEST[1]} pixels")
         if not 0 <= env < world.num_envs:
             raise ValueError(f"env is {env}; the world has environments 0 to {world.num_envs - 1}")
+        _require_pygame()
         from metalore.envs._picture import Picture
 
         self.mode, self.fps = mode, fps
@@ -83,6 +87,16 @@ class Renderer:
         if self._window is not None:
             self._window.close()
             self._window = None
+
+
+def _require_pygame() -> None:
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pygame may ask setuptools for something deprecated
+            import pygame  # noqa: F401
+    except ImportError as missing:
+        raise DependencyNotInstalled('Rendering needs pygame: pip install "metalore[render]".') from missing
 
 
 class Window:

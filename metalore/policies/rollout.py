@@ -296,7 +296,8 @@ class _Ages:
         self._counts[measure] = counts
 
     def columns(self) -> Columns:
-        seen = {measure: np.flatnonzero(counts) for measure, counts in self._counts.items()}
+        # An age of 0 is always listed, so that a run in which nothing was answered has a row that says so.
+        seen = {measure: np.union1d([0], np.flatnonzero(counts)) for measure, counts in self._counts.items()}
         return {
             "measure": np.repeat(list(seen), [len(steps) for steps in seen.values()]),
             "value_s": np.concatenate(list(seen.values())) * self._step_s,

@@ -43,7 +43,9 @@ _MOBILITY = {RandomWaypoint: RANDOM_WAYPOINT, GaussMarkov: GAUSS_MARKOV, Static:
 _PLACEMENT = {Ring: step.ON_RING, Uniform: step.ANYWHERE, Fixed: step.GIVEN}
 
 
-def build_frame(scenario: Scenario, num_envs: int, job_log: bool, functions: dict[str, int]) -> layout.Frame:
+def build_frame(
+    scenario: Scenario, num_envs: int, threads: int, job_log: bool, functions: dict[str, int]
+) -> layout.Frame:
     """Arrays of `num_envs` environments, not yet reset.
 
     Args:
@@ -81,9 +83,8 @@ def build_frame(scenario: Scenario, num_envs: int, job_log: bool, functions: dic
         envs=np.zeros(e, layout.ENV),
         cells=np.zeros((e, len(stations), 2), layout.CELL),
         devices=np.zeros((e, devices), layout.DEVICE),
+        bodies=np.zeros((e, devices), layout.BODY),
         anchors=np.zeros((e, devices, 2), layout.ANCHOR),
-        words=np.zeros((e, 3, devices), np.uint32),
-        signal=np.zeros((e, devices)),
         jobs=np.zeros((e, pool), layout.JOB),
         sensor_tiles=np.zeros((e, int(sensor_grid["nx"][0] * sensor_grid["ny"][0])), np.int32),
         tally=np.zeros((e, len(stations), metrics)),
@@ -93,24 +94,29 @@ def build_frame(scenario: Scenario, num_envs: int, job_log: bool, functions: dic
         reward=np.zeros(e),
         numbers=np.zeros((e, pool if job_log else 0), np.int32),
         log=np.zeros((e, logged), layout.LOG),
-        scratch=np.zeros((e, 32)),
+        words=np.zeros((threads, 3, devices), np.uint32),
+        signal=np.zeros((threads, devices)),
+        scratch=np.zeros((threads, 32)),
     )
 
 
-def table_of(frame: layout.Frame) -> np.ndarray:
-    """Where compiled code finds the arrays: for each field address, bytes per environment, and shape without `e`.
+def table_of(frame: layout.Frame, thread: int) -> np.ndarray:
+    """Where a thread finds the arrays: for each field address, bytes per environment, and shape without `e`.
 
     The frame must outlive the table.
     """
     table = np.zeros((len(frame), 5), np.int64)
-    batch = frame._fields.index(layout.FIRST_OF_BATCH)
+    first_of_batch, first_of_thread = (
+        frame._fields.index(name) for name in (layout.FIRST_OF_BATCH, layout.FIRST_OF_THREAD)
+    )
     for i, array in enumerate(frame):
         if not array.flags.c_contiguous:
             raise AssertionError(f"{frame._fields[i]} is not contiguous")
-        shape = array.shape[1:] if i >= batch else array.shape
-        stride = array.strides[0] if i >= batch else 0
+        shape = array.shape[1:] if i >= first_of_batch else array.shape
+        by_thread = i >= first_of_thread
+        table[i, 0] = array.ctypes.data + (thread * array.strides[0] if by_thread else 0)
+        table[i, 1] = array.strides[0] if i >= first_of_batch and not by_thread else 0
         shape = shape or (1,)  # one entry per environment
-        table[i, 0], table[i, 1] = array.ctypes.data, stride
         table[i, 2 : 2 + len(shape)] = shape
     return table
 

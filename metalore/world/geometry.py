@@ -157,31 +157,31 @@ def anything_within(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: A
 
 @njit
 def strongest(
-    setup: Any, grid: Any, tiles: Any, stations: Any, links: Any, kind: Any, bounds: Any, device: Any, scratch: Any
+    setup: Any, grid: Any, tiles: Any, stations: Any, links: Any, kind: Any, bounds: Any, body: Any, scratch: Any
 ) -> Any:
     """Index and SNR of the station heard best (lowest index on a tie).
 
     The search goes outward and stops where even the strongest kind of station could not be heard better, so a user's
     channel must not get better with distance.
     """
-    column, row = column_of(grid, device.x), row_of(grid, device.y)
+    column, row = column_of(grid, body.x), row_of(grid, body.y)
     best, best_snr = -1, -1.0
     for ring in range(max(grid.nx, grid.ny)):
         for i in range(max(1, 8 * ring)):
             tile = _tile_on_ring(grid, column, row, ring, i)
             j = tiles[tile] if tile >= 0 else -1
             while j >= 0:
-                d2 = (stations[j].x - device.x) ** 2 + (stations[j].y - device.y) ** 2
-                snr = snr_at(setup, links[j, kind], d2, device.luck, scratch)
+                d2 = (stations[j].x - body.x) ** 2 + (stations[j].y - body.y) ** 2
+                snr = snr_at(setup, links[j, kind], d2, body.luck, scratch)
                 if snr > best_snr or (snr == best_snr and j < best):
                     best, best_snr = j, snr
                 j = stations[j].next
-        beyond = _beyond_ring(grid, column, row, ring, device.x, device.y)
+        beyond = _beyond_ring(grid, column, row, ring, body.x, body.y)
         if beyond == np.inf:
             break
         reachable = 0.0
         for b in range(len(bounds)):
-            reachable = max(reachable, snr_at(setup, bounds[b, kind], beyond * beyond, device.luck, scratch))
+            reachable = max(reachable, snr_at(setup, bounds[b, kind], beyond * beyond, body.luck, scratch))
         if best_snr > reachable:
             break
     return best, best_snr

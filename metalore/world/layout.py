@@ -187,6 +187,24 @@ CELL = np.dtype(
 )
 ANCHOR = np.dtype([("x", "f8"), ("y", "f8"), ("reach2", "f8"), ("nearest", "i4"), ("second", "i4")], align=True)
 DEVICE = np.dtype(
+    [  # what every step touches: one cache line of 64 bytes
+        ("efficiency", "f8"),  # bit/s/Hz
+        ("remaining", "f8"),  # Mbit left of the head job
+        ("backlog", "f8"),  # Mbit left of all jobs
+        ("phase", "f8"),  # sensors: part of a period that has passed at the start
+        ("head", "u4"),
+        ("tail", "u4"),
+        ("count", "i4"),
+        ("started", "i4"),  # step in which the head job's transmission began, -1: not yet
+        ("station", "u4"),
+        ("completed", "i4"),  # requests of this user, or updates of this sensor
+        ("newest", "i4"),  # sensors: creation step of the newest processed update, -1: none
+        ("attached", "i1"),
+        ("present", "i1"),
+    ],
+    align=True,
+)
+BODY = np.dtype(
     [
         ("x", "f8"),
         ("y", "f8"),
@@ -195,23 +213,10 @@ DEVICE = np.dtype(
         ("m2", "f8"),
         ("m3", "f8"),
         ("luck", "f8"),
-        ("efficiency", "f8"),  # bit/s/Hz
         ("average_mbps", "f8"),
-        ("remaining", "f8"),  # Mbit left of the head job
-        ("backlog", "f8"),  # Mbit left of all jobs
         ("weight", "f8"),
-        ("phase", "f8"),
-        ("head", "u4"),
-        ("tail", "u4"),
-        ("count", "i4"),
-        ("started", "i4"),  # step in which the head job's transmission began, -1: not yet
-        ("station", "u4"),
-        ("attached", "i4"),
-        ("present", "i4"),
         ("arrived", "i4"),
-        ("completed", "i4"),  # requests of this user, or updates of this sensor
         ("next", "i4"),  # sensors: next in the same tile
-        ("newest", "i4"),  # sensors: creation step of the newest processed update, -1: none
     ],
     align=True,
 )
@@ -251,8 +256,8 @@ NO_SENSOR = -1  # served without
 UNDECIDED = -2  # to be fixed when processing starts
 
 
-FIRST_OF_BATCH = "envs"
-"""Fields of a frame from here on have an axis for environments."""
+FIRST_OF_BATCH, FIRST_OF_THREAD = "envs", "words"
+"""Fields of a frame from the first on have an axis for environments, from the second on one for threads."""
 
 
 class Frame(NamedTuple):
@@ -281,10 +286,9 @@ class Frame(NamedTuple):
     # state, by environment
     envs: np.ndarray  # [e]
     cells: np.ndarray  # [e, s, k]
-    devices: np.ndarray  # [e, d]
+    devices: np.ndarray  # [e, d]: queues and radio
+    bodies: np.ndarray  # [e, d]: place, motion, and what is seldom needed
     anchors: np.ndarray  # [e, d, 2]: of the nearest station, of the nearest sensor
-    words: np.ndarray  # [e, 3, d]: the step's random words of all devices
-    signal: np.ndarray  # [e, d]: room to compute spectral efficiencies in
     jobs: np.ndarray  # [e, pool]
     sensor_tiles: np.ndarray  # [e, tiles]
     # results, by environment
@@ -295,4 +299,7 @@ class Frame(NamedTuple):
     reward: np.ndarray  # [e]
     numbers: np.ndarray  # [e, pool], or [e, 0] without a log
     log: np.ndarray  # [e, jobs], or [e, 0]
-    scratch: np.ndarray  # [e, 32]: passed to user functions
+    # room to compute in, by thread
+    words: np.ndarray  # [threads, 3, d]: the step's random words of all devices
+    signal: np.ndarray  # [threads, d]: spectral efficiencies in the making
+    scratch: np.ndarray  # [threads, 32]: passed to user functions

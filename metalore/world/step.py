@@ -21,6 +21,7 @@ from metalore.world.jit import cached_njit, njit, pointer
 from metalore.world.layout import (
     ANCHOR,
     AOSI,
+    BODY,
     BUSY_HZ,
     CELL,
     COMPLETED,
@@ -105,7 +106,7 @@ _DIGEST = int(hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES)).hexdige
 @njit
 def _associate(frame: Any, index: Any, kind: Any) -> Any:
     """Attach a device to its station and learn its spectral efficiency."""
-    setup, device, scratch = frame.setup[0], frame.devices[index], frame.scratch
+    setup, device, body, scratch = frame.setup[0], frame.devices[index], frame.bodies[index], frame.scratch
     if setup.association == STRONGEST:
         station, snr = strongest(
             setup,
@@ -115,13 +116,13 @@ def _associate(frame: Any, index: Any, kind: Any) -> Any:
             frame.links,
             kind,
             frame.kinds_of_link,
-            device,
+            body,
             scratch,
         )
     else:
         anchor = frame.anchors[index, 0]
-        station, d2 = nearest_to(anchor, frame.grids[0], frame.station_tiles, frame.stations, 0, device.x, device.y)
-        snr = snr_at(setup, frame.links[station, kind], d2, device.luck, scratch)
+        station, d2 = nearest_to(anchor, frame.grids[0], frame.station_tiles, frame.stations, 0, body.x, body.y)
+        snr = snr_at(setup, frame.links[station, kind], d2, body.luck, scratch)
     device.station = station
     device.attached = 1 if snr > setup.snr_threshold else 0
     device.efficiency = efficiency(snr) if device.attached else 0.0
@@ -135,11 +136,15 @@ def _associate_all_hata(frame: Any) -> None:
     setup, users = frame.setup[0], frame.setup[0].users
     signal = frame.signal[:users]
     for index in range(users):
-        device = frame.devices[index]
-        station, d2 = nearest_to(
-            frame.anchors[index, 0], frame.grids[0], frame.station_tiles, frame.stations, 0, device.x, device.y
-        )
-        device.station = station
+        body = frame.bodies[index]
+        if len(frame.stations) == 1:
+            station = np.int64(0)
+            d2 = (frame.stations[0].x - body.x) ** 2 + (frame.stations[0].y - body.y) ** 2
+        else:
+            station, d2 = nearest_to(
+                frame.anchors[index, 0], frame.grids[0], frame.station_tiles, frame.stations, 0, body.x, body.y
+            )
+        frame.devices[index].station = station
         signal[index] = max(d2, LEAST_DISTANCE_M)
     log_each(signal)
     for index in range(users):
@@ -148,7 +153,7 @@ def _associate_all_hata(frame: Any) -> None:
     exp_each(signal)
     for index in range(users):
         device = frame.devices[index]
-        device.attached = np.int32(signal[index] > setup.snr_threshold) & device.present
+        device.attached = np.int8(signal[index] > setup.snr_threshold) & device.present
         frame.cells[device.station, REQUEST].attached += device.attached
         signal[index] += 1.0
     log_each(signal)
@@ -176,11 +181,11 @@ def _associate_users(frame: Any) -> Any:
 @njit
 def _nearest_sensor(frame: Any, user: Any) -> Any:
     """The sensor a user is paired with now, counted from 0, or NO_SENSOR."""
-    setup, device = frame.setup[0], frame.devices[user]
+    setup, body = frame.setup[0], frame.bodies[user]
     if len(frame.devices) == setup.users:
         return NO_SENSOR
     anchor = frame.anchors[user, 1]
-    sensor, d2 = nearest_to(anchor, frame.grids[1], frame.sensor_tiles, frame.devices, setup.users, device.x, device.y)
+    sensor, d2 = nearest_to(anchor, frame.grids[1], frame.sensor_tiles, frame.bodies, setup.users, body.x, body.y)
     return sensor if d2 <= setup.sensor_range2 else NO_SENSOR
 
 
@@ -305,28 +310,28 @@ def _weigh(frame: Any) -> Any:
         device = frame.devices[index]
         if not device.attached:
             continue
-        cell = cells[device.station, REQUEST if index < users else UPDATE]
+        cell, body = cells[device.station, REQUEST if index < users else UPDATE], frame.bodies[index]
         if setup.user_scheduler != 0:
-            problem = max(problem, _weight_by_user_function(frame, device))
+            problem = max(problem, _weight_by_user_function(frame, device, body))
         elif setup.scheduler == PROPORTIONAL_FAIR:
-            device.weight = device.efficiency / max(device.average_mbps, 1e-3) if device.count > 0 else 0.0
+            body.weight = device.efficiency / max(body.average_mbps, 1e-3) if device.count > 0 else 0.0
         else:
-            device.weight = _slots_of(setup, cell, device, index)
-        cell.weights += device.weight
+            body.weight = _slots_of(setup, cell, device, index)
+        cell.weights += body.weight
     return problem
 
 
 @njit
-def _weight_by_user_function(frame: Any, device: Any) -> Any:
+def _weight_by_user_function(frame: Any, device: Any, body: Any) -> Any:
     setup, scratch = frame.setup[0], frame.scratch
     scratch[0], scratch[1] = device.count, device.backlog
-    scratch[2], scratch[3] = device.efficiency, device.average_mbps
+    scratch[2], scratch[3] = device.efficiency, body.average_mbps
     scratch[4] = frame.envs[0].t * setup.step_s
     call_user(setup.user_scheduler, scratch)
     weight = scratch[RESULTS]
     if not 0.0 <= weight < np.inf:
         return BAD_SCHEDULER
-    device.weight = weight
+    body.weight = weight
     return FINE
 
 
@@ -381,13 +386,14 @@ def _transmit(frame: Any, shares: Any) -> Any:
             continue
         kind = REQUEST if index < users else UPDATE
         cell = frame.cells[device.station, kind]
-        part = cell.hz_per_weight if fair else cell.hz_per_weight * device.weight
+        part = cell.hz_per_weight if fair else cell.hz_per_weight * frame.bodies[index].weight
         budget = part * device.efficiency * 1e-6 * setup.step_s
         left = _drain(frame, index, kind, budget)
         frame.tally[device.station, BUSY_HZ] += part if left == 0.0 else part * (1.0 - left / budget)
         if not fair:
             delivered = (budget - left) / setup.step_s
-            device.average_mbps += (delivered - device.average_mbps) / setup.average_window
+            body = frame.bodies[index]
+            body.average_mbps += (delivered - body.average_mbps) / setup.average_window
     return problem
 
 
@@ -467,14 +473,13 @@ def _lose(frame: Any, station: Any, kind: Any, job: Any, unprocessed: Any, outco
 @njit
 def _compute(frame: Any, station: Any, kind: Any, budget: Any) -> None:
     """Work off a station's queue with `budget` Gcycle."""
-    cell, t = frame.cells[station, kind], frame.envs[0].t
+    setup, cell, t = frame.setup[0], frame.cells[station, kind], frame.envs[0].t
     processed = 0.0
     while cell.count > 0 and budget > NOTHING:
         job = cell.head
         record = frame.jobs[job]
         if kind == REQUEST:
-            user = frame.devices[record.device]
-            if not user.present or record.created < user.arrived:
+            if setup.churn and _nobody_waits(frame, record):
                 _next_in_queue(frame, cell)
                 _lose(frame, station, kind, job, np.float64(cell.remaining), LEFT)
                 _refresh_head(frame, cell)
@@ -501,6 +506,12 @@ def _compute(frame: Any, station: Any, kind: Any, budget: Any) -> None:
             _count_completion(frame, station, kind, job, cell.started)
             _refresh_head(frame, cell)
     frame.tally[station, kind * PER_KIND + GCYCLE_PROCESSED] += processed
+
+
+@njit
+def _nobody_waits(frame: Any, job: Any) -> Any:
+    """Whether a request's user has left since."""
+    return not frame.devices[job.device].present or job.created < frame.bodies[job.device].arrived
 
 
 @njit
@@ -624,12 +635,12 @@ def _move(frame: Any) -> Any:
     setup, env = frame.setup[0], frame.envs[0]
     fine = True
     for index in range(setup.users):
-        user = frame.devices[index]
-        if user.present:
+        if frame.devices[index].present:
+            body = frame.bodies[index]
             if setup.mobility == TRACE and setup.user_mobility == 0:
-                user.x, user.y = frame.trace[env.t + 1, index, 0], frame.trace[env.t + 1, index, 1]
+                body.x, body.y = frame.trace[env.t + 1, index, 0], frame.trace[env.t + 1, index, 1]
             else:
-                fine = move(setup, env, user, index, frame.scratch) and fine
+                fine = move(setup, env, body, index, frame.scratch) and fine
     if setup.churn:
         _come_and_go(frame)
     return FINE if fine else BAD_MOBILITY
@@ -670,17 +681,17 @@ def _leave(frame: Any, index: Any) -> None:
 @njit
 def _come(frame: Any, index: Any, step: Any) -> None:
     """Somebody arrives in a user's place at `step`, with nothing to send yet."""
-    setup, env, user = frame.setup[0], frame.envs[0], frame.devices[index]
-    user.present, user.arrived = 1, step
-    user.count, user.started, user.backlog, user.average_mbps = 0, -1, 0.0, 0.0
+    setup, env, user, body = frame.setup[0], frame.envs[0], frame.devices[index], frame.bodies[index]
+    user.present, body.arrived = 1, step
+    user.count, user.started, user.backlog, body.average_mbps = 0, -1, 0.0, 0.0
     if setup.mobility == TRACE and setup.user_mobility == 0:
-        user.x, user.y = frame.trace[step, index, 0], frame.trace[step, index, 1]
+        body.x, body.y = frame.trace[step, index, 0], frame.trace[step, index, 1]
     elif len(frame.user_positions) > 0:
-        user.x, user.y = frame.user_positions[index, 0], frame.user_positions[index, 1]
+        body.x, body.y = frame.user_positions[index, 0], frame.user_positions[index, 1]
     else:
         w0, w1, _, _ = philox(env.seed, step, index, PLACEMENT, env.episode)
-        user.x, user.y = uniform(w0) * setup.width_m, uniform(w1) * setup.height_m
-    start_moving(setup, env, user, index, step)
+        body.x, body.y = uniform(w0) * setup.width_m, uniform(w1) * setup.height_m
+    start_moving(setup, env, body, index, step)
 
 
 # -- reset -------------------------------------------------------------------------------------------------------------
@@ -705,8 +716,8 @@ def _restart(frame: Any) -> Any:
     for index in range(len(frame.devices)):
         device = frame.devices[index]
         w0, _, _, _ = philox(env.seed, 0, index, LUCK, env.episode)
-        device.luck, device.completed, device.present, device.attached = uniform(w0), 0, 1, 0
-        device.average_mbps = 0.0
+        frame.bodies[index].luck, frame.bodies[index].average_mbps = uniform(w0), 0.0
+        device.completed, device.present, device.attached = 0, 1, 0
         frame.anchors[index, 0].reach2 = frame.anchors[index, 1].reach2 = 0.0
     for index in range(setup.users):
         _come(frame, index, 0)
@@ -724,15 +735,15 @@ def _restart(frame: Any) -> Any:
 def _place_sensor(frame: Any, sensor: Any) -> Any:
     setup, env = frame.setup[0], frame.envs[0]
     index = setup.users + sensor
-    device = frame.devices[index]
-    device.count, device.started, device.backlog, device.newest, device.arrived = 0, -1, 0.0, -1, 0
+    device, body = frame.devices[index], frame.bodies[index]
+    device.count, device.started, device.backlog, device.newest, body.arrived = 0, -1, 0.0, -1, 0
     w0, _, _, _ = philox(env.seed, 0, index, PHASE, env.episode)
     device.phase = 1.0 - 1e-9 - (uniform(w0) if setup.random_phase else 0.0)
     if setup.placement == GIVEN:
-        device.x, device.y = frame.sensor_positions[sensor, 0], frame.sensor_positions[sensor, 1]
+        body.x, body.y = frame.sensor_positions[sensor, 0], frame.sensor_positions[sensor, 1]
     elif not _found_place(frame, sensor):
         return NOT_PLACED
-    put(frame.grids[1], frame.sensor_tiles, frame.devices, setup.users, sensor)
+    put(frame.grids[1], frame.sensor_tiles, frame.bodies, setup.users, sensor)
     return _associate(frame, index, UPDATE)
 
 
@@ -741,7 +752,7 @@ def _found_place(frame: Any, sensor: Any) -> Any:
     """Try places until one is on the map and far enough from the sensors before."""
     setup, env = frame.setup[0], frame.envs[0]
     index = setup.users + sensor
-    device = frame.devices[index]
+    body = frame.bodies[index]
     home = frame.stations[sensor % len(frame.stations)]
     inner2, outer2 = setup.ring_min_m**2, setup.ring_max_m**2
     for attempt in range(PLACEMENT_ATTEMPTS):
@@ -755,10 +766,10 @@ def _found_place(frame: Any, sensor: Any) -> Any:
         else:
             x, y = uniform(w0) * setup.width_m, uniform(w1) * setup.height_m
         crowded = setup.spacing_m > 0.0 and anything_within(
-            frame.grids[1], frame.sensor_tiles, frame.devices, setup.users, x, y, setup.spacing_m
+            frame.grids[1], frame.sensor_tiles, frame.bodies, setup.users, x, y, setup.spacing_m
         )
         if not crowded:
-            device.x, device.y = x, y
+            body.x, body.y = x, y
             return True
     return False
 
@@ -806,19 +817,20 @@ def _view(table: Any, e: Any) -> Any:
         _vector(table, 16, e, ENV),  # envs
         _matrix(table, 17, e, CELL),  # cells
         _vector(table, 18, e, DEVICE),  # devices
-        _matrix(table, 19, e, ANCHOR),  # anchors
-        _matrix(table, 20, e, np.uint32),  # words
-        _vector(table, 21, e, np.float64),  # signal
-        _vector(table, 22, e, JOB),  # jobs
-        _vector(table, 23, e, np.int32),  # sensor_tiles
-        _matrix(table, 24, e, np.float64),  # tally
-        _vector(table, 25, e, np.float64),  # step_totals
-        _vector(table, 26, e, np.float64),  # episode_totals
-        _vector(table, 27, e, np.float64),  # terms
-        _vector(table, 28, e, np.float64),  # reward
-        _vector(table, 29, e, np.int32),  # numbers
-        _vector(table, 30, e, LOG),  # log
-        _vector(table, 31, e, np.float64),  # scratch
+        _vector(table, 19, e, BODY),  # bodies
+        _matrix(table, 20, e, ANCHOR),  # anchors
+        _vector(table, 21, e, JOB),  # jobs
+        _vector(table, 22, e, np.int32),  # sensor_tiles
+        _matrix(table, 23, e, np.float64),  # tally
+        _vector(table, 24, e, np.float64),  # step_totals
+        _vector(table, 25, e, np.float64),  # episode_totals
+        _vector(table, 26, e, np.float64),  # terms
+        _vector(table, 27, e, np.float64),  # reward
+        _vector(table, 28, e, np.int32),  # numbers
+        _vector(table, 29, e, LOG),  # log
+        _matrix(table, 30, e, np.uint32),  # words
+        _vector(table, 31, e, np.float64),  # signal
+        _vector(table, 32, e, np.float64),  # scratch
     )
 
 

@@ -18,7 +18,7 @@ from metalore.scenario import Scenario, load
 from metalore.world import step as compiled_step
 from metalore.world.build import build_frame, table_of
 from metalore.world.extension import SIGNATURES, compiled
-from metalore.world.layout import FIRST_OF_BATCH, KINDS, LOG, METRICS, REWARD_TERMS, Frame
+from metalore.world.layout import FIRST_OF_BATCH, FIRST_OF_THREAD, KINDS, LOG, METRICS, REWARD_TERMS, Frame
 
 _PROBLEMS = {
     compiled_step.NOT_A_SHARE: "shares must be numbers in [0, 1] (bandwidth and compute for requests at each station)",
@@ -31,6 +31,7 @@ _PROBLEMS = {
     compiled_step.BAD_SCHEDULER: "the scheduler function failed; it must return a finite weight >= 0",
 }
 _COMPILE_NOTICE_S = 2.0
+_BATCH = Frame._fields[Frame._fields.index(FIRST_OF_BATCH) : Frame._fields.index(FIRST_OF_THREAD)]
 
 
 class WorldError(ValueError):
@@ -84,8 +85,10 @@ class World:
     def _make(self) -> None:
         self._functions = {point: compiled(point, f) for point, f in self.functions.items() if f is not None}
         addresses = {point: self._functions[point].address if point in self._functions else 0 for point in SIGNATURES}
-        self._frame: Frame = build_frame(self.scenario, self.num_envs, self._job_log, addresses)
-        self._table = table_of(self._frame)
+        self._frame: Frame = build_frame(
+            self.scenario, self.num_envs, self._threads, self._job_log, addresses
+        )
+        self._tables = [table_of(self._frame, thread) for thread in range(self._threads)]
         self._shares = np.full((self.num_envs, self.num_stations, 2), 0.5)
         self._everyone = np.ones(self.num_envs, np.bool_)
         self._max_steps = self.scenario.max_steps
@@ -134,7 +137,7 @@ class World:
         if not self._seeded:
             raise WorldError("call reset before the first step")
         mask = self._mask(chosen)
-        problem = self._check(given, self._table, mask, self._max_steps, self._shares)
+        problem = self._check(given, self._tables[0], mask, self._max_steps, self._shares)
         if problem:
             raise WorldError(_PROBLEMS[problem])
         self._run(self._advance, self._shares, mask)
@@ -149,12 +152,15 @@ class World:
 
     def _run(self, kernel: Callable[..., int], *arguments: np.ndarray) -> None:
         if self._threads == 1:
-            problem = kernel(self._table, *arguments, 0, self.num_envs)
+            problem = kernel(self._tables[0], *arguments, 0, self.num_envs)
         else:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="metalore-world")
             cuts = np.linspace(0, self.num_envs, self._threads + 1).astype(int).tolist()
-            tasks = [self._pool.submit(kernel, self._table, *arguments, first, last) for first, last in pairwise(cuts)]
+            tasks = [
+                self._pool.submit(kernel, table, *arguments, first, last)
+                for table, (first, last) in zip(self._tables, pairwise(cuts), strict=True)
+            ]
             problem = max(task.result() for task in tasks)
         if problem:
             raise WorldError(_PROBLEMS[problem])
@@ -169,19 +175,6 @@ class World:
 
     # -- copies --------------------------------------------------------------------------------------------------------
 
-    _STATE = (
-        "envs",
-        "cells",
-        "devices",
-        "anchors",
-        "jobs",
-        "sensor_tiles",
-        "step_totals",
-        "episode_totals",
-        "terms",
-        "reward",
-    )
-
     def copy_state(self, source: World, origin: Sequence[int] | np.ndarray) -> None:
         """Make environment i a copy of environment ``origin[i]`` of `source`, which has the same scenario.
 
@@ -190,14 +183,15 @@ class World:
         if source.scenario != self.scenario:
             raise WorldError("states can be copied only between worlds of the same scenario")
         index = np.asarray(origin)
-        for name in self._STATE:
+        for name in _BATCH:
             mine, theirs = getattr(self._frame, name), getattr(source._frame, name)
-            mine[...] = theirs[index]
+            if mine.shape[1:] == theirs.shape[1:]:  # they differ where only one of the two keeps a job log
+                mine[...] = theirs[index]
         self._shares[...] = source._shares[index]
         self._seeded = True
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: getattr(self._frame, name) for name in (*self._STATE, "tally", "numbers", "log")}
+        state = {name: getattr(self._frame, name) for name in _BATCH}
         kept = ("scenario", "num_envs", "num_stations", "functions", "_threads", "_job_log", "_seeded", "_shares")
         return {"state": state} | {name: getattr(self, name) for name in kept}
 
@@ -279,19 +273,24 @@ class World:
 
     @property
     def devices(self) -> np.ndarray:
-        """Records of :data:`metalore.world.layout.DEVICE`, [e, d]; users first."""
+        """Queues and radio: records of :data:`metalore.world.layout.DEVICE`, [e, d]; users first."""
         return self._frame.devices
+
+    @property
+    def bodies(self) -> np.ndarray:
+        """Place and motion: records of :data:`metalore.world.layout.BODY`, [e, d]; users first."""
+        return self._frame.bodies
 
     @property
     def user_positions(self) -> np.ndarray:
         """Metres, [e, users, 2]."""
-        users = self._frame.devices[:, : self.scenario.users.count]
+        users = self._frame.bodies[:, : self.scenario.users.count]
         return np.stack([users["x"], users["y"]], axis=-1)
 
     @property
     def sensor_positions(self) -> np.ndarray:
         """Metres, [e, sensors, 2]."""
-        sensors = self._frame.devices[:, self.scenario.users.count :]
+        sensors = self._frame.bodies[:, self.scenario.users.count :]
         return np.stack([sensors["x"], sensors["y"]], axis=-1)
 
     @property
@@ -325,8 +324,7 @@ class World:
 
     def nbytes(self) -> int:
         """Bytes that one environment of the batch holds."""
-        batch = Frame._fields[Frame._fields.index(FIRST_OF_BATCH) :]
-        total: int = sum(getattr(self._frame, name).nbytes for name in batch)
+        total: int = sum(getattr(self._frame, name).nbytes for name in _BATCH)
         return total // self.num_envs
 
     def jobs(self, env: int = 0) -> np.ndarray:

@@ -1,0 +1,151 @@
+"""README and docs: Python blocks run, scenarios load, commands exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from metalore.scenario import validated
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+TIMEOUT_S = 300  # the first run on a machine compiles the simulator
+
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SKIP = re.compile(r"<!-- skip: (.+?) -->\n$")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+
+
+class Block(NamedTuple):
+    """A fenced block: where it begins, its language, its text, and why it is not to be run."""
+
+    line: int
+    language: str
+    text: str
+    skip: str | None
+
+
+def blocks_of(text: str) -> Iterator[Block]:
+    """Fenced blocks of a page; one with ``<!-- skip: reason -->`` in the line before it is not to be run."""
+    for match in _FENCE.finditer(text):
+        skip = _SKIP.search(text[: match.start()])
+        line = text.count("\n", 0, match.start()) + 2
+        yield Block(line, match[1], match[2], skip[1] if skip else None)
+
+
+def anchor_of(heading: str) -> str:
+    """A heading's anchor as code hosts make it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def broken_links(page: Path, text: str) -> list[str]:
+    """Relative links of a page that lead to no file, or to no heading of one."""
+    prose, broken = _FENCE.sub("", text), []
+    for link in _LINK.findall(prose):
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists():
+            broken.append(link)
+        elif anchor and target.suffix == ".md":
+            there = text if target == page else target.read_text(encoding="utf-8")
+            if anchor not in map(anchor_of, _HEADING.findall(_FENCE.sub("", there))):
+                broken.append(link)
+    return broken
+
+
+def all_blocks(*languages: str) -> list[object]:
+    """Blocks of all pages in one of the languages, as parameters named by page and line."""
+    return [
+        pytest.param(block, id=f"{page.relative_to(ROOT)}:{block.line}")
+        for page in PAGES
+        for block in blocks_of(page.read_text(encoding="utf-8"))
+        if block.language in languages
+    ]
+
+
+@pytest.mark.parametrize("block", all_blocks("python"))
+def test_python_block_runs(block: Block, tmp_path: Path) -> None:
+    """As a reader would run it: alone, in a fresh interpreter; and no warning."""
+    if block.skip:
+        pytest.skip(block.skip)
+    script = tmp_path / "block.py"
+    script.write_text(block.text, encoding="utf-8")
+    command = [sys.executable, "-W", "error", script.name]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, f"{block.text}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("block", all_blocks("toml"))
+def test_scenario_is_valid(block: Block) -> None:
+    validated(tomllib.loads(block.text))
+
+
+def understood(line: str) -> bool:
+    """Whether command and options of a line `metalore ...` exist; asking for help besides keeps it from running."""
+    testing = pytest.importorskip("typer.testing", reason="the extra `cli` is not installed")
+    from metalore.cli.application import app
+
+    arguments = shlex.split(line, comments=True)[1:]
+    return bool(testing.CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0)
+
+
+@pytest.mark.parametrize("block", all_blocks("bash"))
+def test_metalore_commands_exist(block: Block) -> None:
+    for line in block.text.splitlines():
+        if line.startswith("metalore "):
+            assert understood(line), line
+
+
+@pytest.mark.parametrize("block", all_blocks("bash"))
+def test_make_targets_exist(block: Block) -> None:
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for target in re.findall(r"^make (\w+)", block.text, re.MULTILINE):
+        assert target in targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    assert broken_links(page, page.read_text(encoding="utf-8")) == []
+
+
+def test_every_page_is_on_the_map() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    linked = set(_LINK.findall(index))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked
+
+
+def test_blocks_are_found_with_their_reason_to_skip() -> None:
+    text = "# A\n\n```python\nx = 1\n```\n\n<!-- skip: needs a cluster -->\n```python\ny\n```\n```toml\nz = 1\n```\n"
+    assert list(blocks_of(text)) == [
+        Block(4, "python", "x = 1\n", None),
+        Block(9, "python", "y\n", "needs a cluster"),
+        Block(12, "toml", "z = 1\n", None),
+    ]
+
+
+def test_the_link_check_sees_broken_links(tmp_path: Path) -> None:
+    page, other = tmp_path / "page.md", tmp_path / "other.md"
+    other.write_text("# There it is\n", encoding="utf-8")
+    text = (
+        "# Here\n[a](other.md#there-it-is) [b](other.md#nowhere) [c](gone.md) [d](#here) [e](#there)\n"
+        "[f](https://example.org/x)\n```\n[g](in-code.md)\n```\n"
+    )
+    page.write_text(text, encoding="utf-8")
+    assert broken_links(page, text) == ["other.md#nowhere", "gone.md", "#there"]
+
+
+def test_the_command_check_sees_unknown_commands_and_options() -> None:
+    assert understood("metalore simulate --episodes 3  # a comment")
+    for line in ("metalore simulat", "metalore simulate --episode-count 3", "metalore scenarios lst"):
+        assert not understood(line), line
