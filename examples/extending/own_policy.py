@@ -17,8 +17,11 @@ from metalore.policies.rollout import run_episodes
 
 
 class LongestWait:
-    """The kind that has waited longer gets more. One step is added to both ages, so that nobody is left with nothing:
-    requests are served with an update's data, so without any processed update they would wait for ever."""
+    """The kind that has waited longer gets more.
+
+    One step is added to both ages, so that nobody is left with nothing: requests are served with an update's data, and
+    without any processed update they would wait for ever.
+    """
 
     name = "longest-wait"
 

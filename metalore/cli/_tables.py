@@ -37,7 +37,7 @@ def _table(summary: pd.DataFrame, measures: Sequence[str], widest: int) -> Table
         table.add_column(heading, justify="right", no_wrap=True, min_width=_CELL - 3)
     for policy, *cells in summary_table(summary, measures, "").cells:
         texts = [
-            Text(cell.text, style="bold" if cell.strong else "").append(f"\n{cell.note}", style="dim not bold")
+            Text(cell.text, style="bold" if cell.strong else "").append(f"\n{cell.note}".rstrip(), style="dim not bold")
             for cell in cells
         ]
         table.add_row(policy.text, *texts)

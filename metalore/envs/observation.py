@@ -79,6 +79,8 @@ class Observer:
 
     def first(self, chosen: np.ndarray | None = None) -> np.ndarray:
         """Observations after a reset of the chosen environments (boolean [e]; unset: all)."""
+        if self.stack == 1:
+            return self._now()
         mask = slice(None) if chosen is None else chosen
         self._history[mask] = self._now()[mask, None, :]
         return self._flat()

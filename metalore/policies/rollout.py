@@ -6,7 +6,7 @@ each age occurred, and the jobs themselves. Results do not depend on the size of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +116,7 @@ def run_episodes(
     for first in range(0, len(seeds), size):
         part = [int(seed) for seed in seeds[first : first + size]]
         world = collected.world_for(len(part), first, threads, functions)
-        collected.add(world, first, part, _play(world, policy, part, progress))
+        collected.add(world, policy, first, part, progress)
     return collected.results(policy.name)
 
 
@@ -197,16 +197,26 @@ def _batch_size(scenario: Scenario, wanted: int, log: bool) -> int:
     return max(1, min(wanted, BATCH, BATCH_BYTES // World(scenario, job_log=log).nbytes()))
 
 
-def _play(
-    world: World, policy: Policy, seeds: Sequence[int], progress: Callable[[int], None] | None
-) -> Iterator[World]:
-    """One episode of every world in the batch; yields after each step."""
+def play(world: World, policy: Policy, seeds: Sequence[int], look: Callable[[], None] | None = None) -> Columns:
+    """One episode of every world in the batch, in one row each: `seed`, `return`, `reward_TERM` and `measures_of`.
+
+    Args:
+        world: of as many environments as there are seeds.
+        policy: what decides.
+        seeds: one for each environment.
+        look: called after each step.
+    """
+    terms = np.zeros((world.num_envs, len(REWARD_TERMS)))
+    returns = np.zeros(world.num_envs)
     world.reset(seeds)
     for _ in range(world.scenario.max_steps):
         world.step(policy(world))
-        yield world
-        if progress:
-            progress(world.num_envs)
+        terms += world.reward_terms
+        returns += world.reward
+        if look:
+            look()
+    rewards = {f"reward_{name}": terms[:, i] for i, name in enumerate(REWARD_TERMS)}
+    return {"seed": np.array(seeds, np.uint64), "return": returns, **rewards, **measures_of(world)}
 
 
 class _Collected:
@@ -224,21 +234,27 @@ class _Collected:
         log = self._ages is not None or first < self._logged
         return World(self._scenario, size, threads=threads, job_log=log, **functions)
 
-    def add(self, world: World, first: int, seeds: Sequence[int], steps: Iterator[World]) -> None:
+    def add(
+        self,
+        world: World,
+        policy: Policy,
+        first: int,
+        seeds: Sequence[int],
+        progress: Callable[[int], None] | None,
+    ) -> None:
         """Let the batch play its episodes and collect them."""
-        terms = np.zeros((world.num_envs, len(REWARD_TERMS)))
-        returns = np.zeros(world.num_envs)
-        if self._course:
-            self._course.begin(world.num_envs)
-        for _ in steps:
-            terms += world.reward_terms
-            returns += world.reward
+
+        def look() -> None:
             if self._course:
                 self._course.look(world)
+            if progress:
+                progress(world.num_envs)
+
+        if self._course:
+            self._course.begin(world.num_envs)
+        self._episodes.append(play(world, policy, seeds, look))
         if self._course:
             self._course.end()
-        rewards = {f"reward_{name}": terms[:, i] for i, name in enumerate(REWARD_TERMS)}
-        self._episodes.append({"seed": np.array(seeds, np.uint64), "return": returns, **rewards, **measures_of(world)})
         self._read_log(world, first, seeds)
 
     def _read_log(self, world: World, first: int, seeds: Sequence[int]) -> None:

@@ -132,10 +132,11 @@ def _settings(s: Mapping[str, Any]) -> list[tuple[str, str]]:
     band = sorted({station["bandwidth_hz"] / 1e6 for station in stations})
     compute = sorted({station["compute_gcycle_s"] for station in stations})
     requests, updates = users["requests"], sensors["updates"]
+    each = " each" if len(stations) > 1 else ""
     return [
         ("Map", f"{s['map']['width_m']:g} m × {s['map']['height_m']:g} m"),
         ("Time", f"{s['max_steps']:,} steps of {s['step_s']:g} s"),
-        ("Stations", f"{len(stations)}; {_range(band)} MHz and {_range(compute)} Gcycle/s{' each' if len(stations) > 1 else ''}"),
+        ("Stations", f"{len(stations)}; {_range(band)} MHz and {_range(compute)} Gcycle/s{each}"),
         ("Radio", f"{s['radio']['path_loss']} at {s['radio']['carrier_mhz']:g} MHz, {s['radio']['scheduler']}"),
         ("Users", f"{users['count']:,}, {users['mobility']['kind']}; a request with probability "
          f"{requests['probability']:g} a step, {_size(requests)}"),

@@ -91,9 +91,11 @@ def _builtin_folder() -> Any:
 def _read(source: str) -> dict[str, Any]:
     if not source.endswith(".toml"):
         if source not in builtin_names():
+            names = ", ".join(builtin_names())
+            hint = _nearest(source, builtin_names())
             raise ScenarioError(
-                f"unknown scenario {source!r}{_nearest(source, builtin_names())}; built in are "
-                f"{', '.join(builtin_names())}, and a file's name ends in .toml"
+                f"unknown scenario {source!r}{hint or ';'} {'Built' if hint else 'built'} in are {names}, "
+                "and a file's name ends in .toml"
             )
         return tomllib.loads((_builtin_folder() / f"{source}.toml").read_text(encoding="utf-8"))
     try:
@@ -161,6 +163,8 @@ def _sentence(error: ValidationError) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
         return message if message.startswith(path) or path == "scenario" else f"{path}: {message}"
+    if problem["type"] == "union_tag_invalid":
+        return f"{path}.kind is {problem['ctx']['tag']!r}; it can be {problem['ctx']['expected_tags']}"
     if problem["type"] == "missing":
         return f"{path} is missing; it has no default"
     return f"{path} is {problem['input']!r}, but {message[0].lower()}{message[1:]}"

@@ -74,7 +74,8 @@ def compiled(point: str, function: Callable[..., Any]) -> Any:
         scalar = call(inner)
         return cfunc(types.void(types.CPointer(types.float64)))(scalar)
     except NumbaError as error:
-        reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+        lines = (line.strip() for line in str(error).splitlines())
+        reason = next((line for line in lines if line and not line.startswith("Failed in")), "no reason given")
         raise ExtensionError(
             f"the {point} function {function.__name__} cannot be compiled; it must be plain scalar Python "
             f"on floats returning {results} number{'s' if results > 1 else ''}: {reason}"

@@ -159,13 +159,13 @@ def anything_within(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: A
 def strongest(
     setup: Any, grid: Any, tiles: Any, stations: Any, links: Any, kind: Any, bounds: Any, body: Any, scratch: Any
 ) -> Any:
-    """Index and SNR of the station heard best (lowest index on a tie).
+    """Index and SNR of the station heard best (lowest index on a tie); NaN if a user's channel gave no number.
 
     The search goes outward and stops where even the strongest kind of station could not be heard better, so a user's
     channel must not get better with distance.
     """
     column, row = column_of(grid, body.x), row_of(grid, body.y)
-    best, best_snr = -1, -1.0
+    best, best_snr, valid = np.int64(0), -1.0, True
     for ring in range(max(grid.nx, grid.ny)):
         for i in range(max(1, 8 * ring)):
             tile = _tile_on_ring(grid, column, row, ring, i)
@@ -173,8 +173,9 @@ def strongest(
             while j >= 0:
                 d2 = (stations[j].x - body.x) ** 2 + (stations[j].y - body.y) ** 2
                 snr = snr_at(setup, links[j, kind], d2, body.luck, scratch)
+                valid = valid and 0.0 <= snr < np.inf
                 if snr > best_snr or (snr == best_snr and j < best):
-                    best, best_snr = j, snr
+                    best, best_snr = np.int64(j), snr
                 j = stations[j].next
         beyond = _beyond_ring(grid, column, row, ring, body.x, body.y)
         if beyond == np.inf:
@@ -184,4 +185,4 @@ def strongest(
             reachable = max(reachable, snr_at(setup, bounds[b, kind], beyond * beyond, body.luck, scratch))
         if best_snr > reachable:
             break
-    return best, best_snr
+    return best, best_snr if valid else np.nan

@@ -127,7 +127,7 @@ def _associate(frame: Any, index: Any, kind: Any) -> Any:
     device.attached = 1 if snr > setup.snr_threshold else 0
     device.efficiency = efficiency(snr) if device.attached else 0.0
     frame.cells[station, kind].attached += device.attached
-    return BAD_CHANNEL if math.isnan(snr) else FINE
+    return FINE if 0.0 <= snr < np.inf else BAD_CHANNEL
 
 
 @njit

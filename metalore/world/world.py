@@ -24,7 +24,7 @@ _PROBLEMS = {
     compiled_step.NOT_A_SHARE: "shares must be numbers in [0, 1] (bandwidth and compute for requests at each station)",
     compiled_step.ENDED: "the episode has ended; call reset before the next step",
     compiled_step.NOT_PLACED: "sensors.placement found no place for a sensor; lower sensors.count or spacing_m",
-    compiled_step.BAD_CHANNEL: "the channel function failed or returned NaN; it must return a loss in dB",
+    compiled_step.BAD_CHANNEL: "the channel function failed; it must return a loss in dB, a number or +infinity",
     compiled_step.BAD_MOBILITY: "the mobility function failed or left the map; it must return "
     "(x_m, y_m, m0, m1, m2, m3) with the point on the map",
     compiled_step.BAD_TRAFFIC: "the traffic function failed; it must return (0 or 1, Mbit >= 0, Gcycle >= 0)",
@@ -69,10 +69,9 @@ class World:
         traffic: Callable[..., tuple[float, ...]] | None = None,
         scheduler: Callable[..., float] | None = None,
     ) -> None:
-        if num_envs < 1:
-            raise WorldError(f"num_envs is {num_envs}; a batch needs at least 1")
-        if threads < 1:
-            raise WorldError(f"threads is {threads}; at least 1 steps the batch")
+        for name, value in (("num_envs", num_envs), ("threads", threads)):
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise WorldError(f"{name} is {value!r}; it must be a whole number from 1 on")
         self.scenario = load(scenario)
         self.num_envs = int(num_envs)
         self.num_stations = len(self.scenario.stations)
@@ -166,11 +165,12 @@ class World:
             raise WorldError(_PROBLEMS[problem])
 
     def _seeds(self, seed: int | Sequence[int]) -> np.ndarray:
-        given = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        one = isinstance(seed, int | np.integer)
+        given = [int(seed) + i for i in range(self.num_envs)] if one else list(seed)  # type: ignore[arg-type]
+        if any(not isinstance(s, int | np.integer) or not 0 <= int(s) < 2**64 for s in given):
+            raise WorldError("seeds are whole numbers from 0 to 2**64 - 1")
         if len(given) != self.num_envs:
             raise WorldError(f"{len(given)} seeds for {self.num_envs} worlds; give one number, or one each")
-        if any(not 0 <= int(s) < 2**64 for s in given):
-            raise WorldError("seeds are whole numbers from 0 to 2**64 - 1")
         return np.array([int(s) for s in given], np.uint64)
 
     # -- copies --------------------------------------------------------------------------------------------------------
@@ -180,8 +180,8 @@ class World:
 
         What follows is identical to what the source would do under the same shares, random numbers included.
         """
-        if source.scenario != self.scenario:
-            raise WorldError("states can be copied only between worlds of the same scenario")
+        if source.scenario != self.scenario or source.functions != self.functions:
+            raise WorldError("states can be copied only between worlds of the same scenario and user functions")
         index = np.asarray(origin)
         for name in _BATCH:
             mine, theirs = getattr(self._frame, name), getattr(source._frame, name)

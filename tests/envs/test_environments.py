@@ -286,3 +286,24 @@ def test_stable_baselines3_batch_equals_single_environments() -> None:
                 assert infos[i]["episode"]["r"] == pytest.approx(total[i])
                 observation, total[i] = env.reset()[0], 0.0
             np.testing.assert_array_equal(seen[i], observation)
+
+
+def test_partial_reset_shows_the_others_as_they_are() -> None:
+    batch = make_batch(num_envs=2, autoreset_mode="Disabled")
+    batch.reset(seed=0)
+    for _ in range(10):
+        batch.step(np.full((2, 2), 0.5, np.float32))
+    seen, _ = batch.reset(options={"reset_mask": np.array([True, False])})
+    np.testing.assert_array_equal(seen, batch.unwrapped.world.queue_lengths[:, 0])
+    assert seen[1].any()
+
+
+@pytest.mark.parametrize("association", ["nearest", "strongest"])
+@pytest.mark.parametrize("loss", [float("nan"), float("-inf")])
+def test_a_channel_without_a_number_is_refused(association: str, loss: float) -> None:
+    def nothing(distance_m: float, carrier_mhz: float, station_m: float, device_m: float, luck: float) -> float:
+        return loss
+
+    env = gymnasium.make("metalore/MultiCell-v0", overrides={"radio.association": association}, channel=nothing)
+    with pytest.raises(WorldError, match="channel function failed"):
+        env.reset(seed=0)

@@ -17,9 +17,9 @@ from metalore.world.layout import FIRST_OF_BATCH, Frame
 
 STEPS = 40
 VISIBLE = (
-    "t seeds episodes reward reward_terms step_totals episode_totals station_totals shares queue_lengths queue_gcycle "
-    "attached user_positions sensor_positions sensor_ages"
-).split()
+    *("t", "seeds", "episodes", "reward", "reward_terms", "step_totals", "episode_totals", "station_totals", "shares"),
+    *("queue_lengths", "queue_gcycle", "attached", "user_positions", "sensor_positions", "sensor_ages"),
+)
 OF_DEVICES = ("backlog", "count", "completed", "attached", "present")
 OF_BODIES = ("x", "y", "m0", "m1", "m2", "m3", "luck", "average_mbps", "arrived")
 
@@ -86,7 +86,9 @@ def episode(scenario: Scenario, seeds: Sequence[int], threads: int = 1, steps: r
     return film(world, seeds, steps)
 
 
-def assert_same(mine: list[Picture], theirs: list[Picture], at: object = slice(None), there: object = slice(None)) -> None:
+def assert_same(
+    mine: list[Picture], theirs: list[Picture], at: object = slice(None), there: object = slice(None)
+) -> None:
     """Bit by bit: environments `at` of one film are environments `there` of the other."""
     assert len(mine) == len(theirs)
     for t, (a, b) in enumerate(zip(mine, theirs, strict=True)):
@@ -265,6 +267,14 @@ def test_copied_states_keep_their_job_log() -> None:
     assert copy.jobs().tobytes() == source.jobs().tobytes()
 
 
+def test_a_world_can_be_shuffled(scenario: Scenario) -> None:
+    world = World(scenario, 3, job_log=True)
+    world.reset(seed=40)
+    before = film(world, [40, 41, 42], range(20))[-1:]
+    world.copy_state(world, [2, 0, 1])
+    assert_same([picture(world)], before, there=[2, 0, 1])
+
+
 def test_a_copy_is_no_view() -> None:
     source, copy = World("smart-city-small"), World("smart-city-small")
     source.reset(seed=1)
@@ -280,10 +290,15 @@ CHOSEN = np.array([True, False, False, True, False])
 
 
 def memory_of(world: World) -> dict[str, bytes]:
-    """All memory of the environments that are not chosen."""
-    names = Frame._fields[Frame._fields.index(FIRST_OF_BATCH) :]
-    batch = {name: getattr(world._frame, name) for name in names}
-    return {name: array[~CHOSEN].tobytes() for name, array in batch.items() if len(array) == len(CHOSEN)}
+    """All memory of the environments that are not chosen, by array and field."""
+    kept: dict[str, bytes] = {}
+    for name in Frame._fields[Frame._fields.index(FIRST_OF_BATCH) :]:
+        array = getattr(world._frame, name)
+        if len(array) == len(CHOSEN):  # anything else is room that environments share
+            for field in array.dtype.names or ("",):  # by field, without the padding between
+                kept[f"{name}.{field}"] = (array[field] if field else array)[~CHOSEN].tobytes()
+    assert len(kept) > 50
+    return kept
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -292,7 +307,7 @@ def test_steps_of_some_leave_the_others_alone(scenario: Scenario, threads: int) 
     world = World(scenario, 5, threads=threads, job_log=True)
     world.reset(seeds)
     film(world, seeds, range(10))
-    before, kept = memory_of(world), picture(world)
+    before = memory_of(world)
     chosen = World(scenario, 2, job_log=True)
     chosen.copy_state(world, [0, 3])
     ahead = film(chosen, [1, 4], range(10, 20))
@@ -300,9 +315,21 @@ def test_steps_of_some_leave_the_others_alone(scenario: Scenario, threads: int) 
     for t in range(10, 20):
         world.step(shares[t], CHOSEN)
     assert memory_of(world) == before
-    assert_same([picture(world)], [kept], at=~CHOSEN, there=~CHOSEN)
     assert_same([picture(world)], ahead[-1:], at=CHOSEN)
     assert world.t.tolist() == [20, 10, 10, 20, 10]
+    rest = film(world, seeds, range(10, 11))[1:]
+    others = World(scenario, 5)
+    others.reset(seeds)
+    assert_same(rest, film(others, seeds, range(11))[-1:], at=~CHOSEN, there=~CHOSEN)
+
+
+def test_shares_of_the_others_stay() -> None:
+    """`shares` are those of an environment's last step, also when others have stepped since."""
+    world = World("smart-city", 2)
+    world.reset(seed=1)
+    world.step(np.full((2, 1, 2), 0.25))
+    world.step(np.full((2, 1, 2), 0.75), np.array([True, False]))
+    assert world.shares[:, 0].tolist() == [[0.75, 0.75], [0.25, 0.25]]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -327,7 +354,7 @@ def test_nobody_is_chosen() -> None:
     world = World("smart-city-small", 2)
     world.reset(seed=1)
     before = picture(world)
-    world.step(np.full((2, 1, 2), 0.25), np.zeros(2, bool))
+    world.step(np.full((2, 1, 2), 0.5), np.zeros(2, bool))
     world.reset(chosen=np.zeros(2, bool))
     assert_same([picture(world)], [before])
 
