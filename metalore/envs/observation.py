@@ -70,7 +70,7 @@ class Observer:
         self.features, self.stack = tuple(features), stack
         self._world = world
         self._width = self._now().shape[1]
-        self._history = np.zeros((world.num_envs, stack, self._width), np.float32)
+        self.history = np.zeros((world.num_envs, stack, self._width), np.float32)
 
     @property
     def space(self) -> spaces.Box:
@@ -82,19 +82,19 @@ class Observer:
         if self.stack == 1:
             return self._now()
         mask = slice(None) if chosen is None else chosen
-        self._history[mask] = self._now()[mask, None, :]
+        self.history[mask] = self._now()[mask, None, :]
         return self._flat()
 
     def next(self) -> np.ndarray:
         """Observations after a step."""
         if self.stack == 1:
             return self._now()
-        self._history[:, :-1] = self._history[:, 1:]
-        self._history[:, -1] = self._now()
+        self.history[:, :-1] = self.history[:, 1:]
+        self.history[:, -1] = self._now()
         return self._flat()
 
     def _flat(self) -> np.ndarray:
-        return self._history.reshape(len(self._history), -1).copy()
+        return self.history.reshape(len(self.history), -1).copy()
 
     def _now(self) -> np.ndarray:
         world = self._world

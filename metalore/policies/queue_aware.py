@@ -29,7 +29,7 @@ from metalore.world import World
 
 PARAMETERS = 6
 """a, b, c for bandwidth, then for compute."""
-SPREAD = np.array([1.0, 0.5, 0.5] * 2)
+SPREAD = np.array([0.5, 0.25, 0.25] * 2)
 """How far the search looks around its start at first, in standard deviations per parameter."""
 WIDE = 3.0
 """How many times that for the part of the first generation that looks far."""
@@ -102,9 +102,9 @@ class RuleSearchSettings:
         seed: of the draws.
     """
 
-    generations: int = 15
+    generations: int = 20
     population: int = 64
-    elite: int = 8
+    elite: int = 16
     episodes: int = 24
     smoothing: float = 0.2
     grid: int = 11
@@ -172,20 +172,20 @@ class _CrossEntropy:
     def __init__(self, starts: np.ndarray, settings: RuleSearchSettings) -> None:
         self._settings = settings
         self._random = np.random.default_rng(settings.seed)
-        self._starts, self._mean, self._spread = starts, starts[0].copy(), SPREAD.copy()
+        self._starts, self._mean, self._covariance = starts, starts[0].copy(), np.diag(SPREAD**2)
         self._known: list[tuple[float, tuple[float, ...]]] = []
         self.history: dict[str, list[float]] = {"generation": [], "best": [], "elite": [], "spread": []}
 
     def draw(self) -> np.ndarray:
         """The next generation, [population, 6]: known good rules, and rules around the mean."""
         count = self._settings.population
-        drawn = self._mean + self._spread * self._random.standard_normal((count, PARAMETERS))
-        if not self._known:
-            kept = self._starts[:count]
-            drawn[count // 2 :] += (WIDE - 1) * self._spread * self._random.standard_normal((count - count // 2, 1))
-            drawn[count // 2 :] = self._mean + WIDE * (drawn[count // 2 :] - self._mean) / 2
-        else:
+        away = self._random.standard_normal((count, PARAMETERS)) @ np.linalg.cholesky(self._covariance).T
+        kept = self._starts[:count]
+        if self._known:
             kept = np.array([self._known[0][1]])
+        else:
+            away[count // 2 :] *= WIDE
+        drawn: np.ndarray = self._mean + away
         drawn[: len(kept)] = kept
         return drawn
 
@@ -195,11 +195,12 @@ class _CrossEntropy:
         order = np.argsort(-scores, kind="stable")[: how.elite]
         elite = drawn[order]
         self._mean = how.smoothing * self._mean + (1 - how.smoothing) * elite.mean(axis=0)
-        spread = how.smoothing * self._spread + (1 - how.smoothing) * elite.std(axis=0)
-        self._spread = np.maximum(spread, SMALLEST_SPREAD)
+        seen = np.cov(elite.T) + SMALLEST_SPREAD**2 * np.eye(PARAMETERS)
+        self._covariance = how.smoothing * self._covariance + (1 - how.smoothing) * seen
         new = {(float(scores[i]), tuple(drawn[i].tolist())) for i in order}
         self._known = sorted(new | set(self._known), reverse=True)[:FINALISTS]
-        row = (len(self.history["best"]), self._known[0][0], float(scores[order].mean()), float(self._spread.mean()))
+        spread = float(np.sqrt(np.diag(self._covariance)).mean())
+        row = (len(self.history["best"]), self._known[0][0], float(scores[order].mean()), spread)
         for name, value in zip(self.history, row, strict=True):
             self.history[name].append(value)
 
@@ -221,7 +222,7 @@ class SearchedQueueAware:
             found = search_queue_aware(
                 world.scenario,
                 BEFOREHAND,
-                settings=RuleSearchSettings(generations=8, population=32, episodes=len(BEFOREHAND)),
+                settings=RuleSearchSettings(generations=10, population=40, elite=10, episodes=len(BEFOREHAND)),
                 resources=QUICK,
                 functions=functions_of(world),
             )

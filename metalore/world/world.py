@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -190,19 +190,42 @@ class World:
         self._shares[...] = source._shares[index]
         self._seeded = True
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Everything that changes, by name: copies of the batch's arrays and the last shares."""
+        return {name: getattr(self._frame, name).copy() for name in _BATCH} | {"shares": self._shares.copy()}
+
+    def restore(self, state: Mapping[str, np.ndarray | bytes]) -> None:
+        """Take over a :meth:`state` of a world of the same scenario and size; arrays may come as their bytes.
+
+        Raises:
+            WorldError: a state of another size.
+        """
+        for name in (*_BATCH, "shares"):
+            mine = self._shares if name == "shares" else getattr(self._frame, name)
+            given = state[name]
+            array = np.frombuffer(given, mine.dtype) if isinstance(given, bytes) else given
+            if array.size != mine.size:
+                raise WorldError(f"the state's {name} holds {array.size} entries, this world's {mine.size}")
+            mine[...] = array.reshape(mine.shape)
+        self._seeded = True
+
+    def reseed(self, seeds: Sequence[int]) -> None:
+        """Let environment i go on with the random numbers of ``seeds[i]``; what has happened in the episode stays."""
+        if not self._seeded:
+            raise WorldError("call reset before reseed")
+        self._frame.envs["seed"] = self._seeds(seeds)
+
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: getattr(self._frame, name) for name in _BATCH}
-        kept = ("scenario", "num_envs", "num_stations", "functions", "_threads", "_job_log", "_seeded", "_shares")
-        return {"state": state} | {name: getattr(self, name) for name in kept}
+        kept = ("scenario", "num_envs", "num_stations", "functions", "_threads", "_job_log", "_seeded")
+        return {"state": self.state()} | {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, pickled: dict[str, Any]) -> None:
-        state, shares, seeded = pickled.pop("state"), pickled.pop("_shares"), pickled.pop("_seeded")
+        state, seeded = pickled.pop("state"), pickled.pop("_seeded")
         self.__dict__.update(pickled)
         self._pool = None
         self._make()
-        self._shares[...], self._seeded = shares, seeded
-        for name, value in state.items():
-            getattr(self._frame, name)[...] = value
+        self.restore(state)
+        self._seeded = seeded
 
     # -- what can be seen ----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,168 @@
+"""Policies on disk: one folder of plain data. Nothing in it is ever unpickled.
+
+======================  ================================================================================================
+`policy.json`           format, settings, scenario, spaces, normalization, seed, versions, how training went
+`weights.safetensors`   the network
+`curve.csv`             the training curve
+`checkpoint/`           where training can be taken up again (while it is not finished)
+======================  ================================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+import metalore
+from metalore.learn.algorithms import make_model
+from metalore.learn.adapter import training_env
+from metalore.learn.policy import LearnedPolicy, Normalization
+from metalore.learn.settings import TrainSettings
+from metalore.scenario import Scenario, ScenarioError, validated
+from metalore.world import World
+
+FORMAT = 1
+CARD, WEIGHTS, CURVE, CHECKPOINT = "policy.json", "weights.safetensors", "curve.csv", "checkpoint"
+
+
+class PolicyFolderError(ValueError):
+    """A folder that holds no policy of ours, or one for other worlds; the message says which."""
+
+
+def versions() -> dict[str, str]:
+    """Of everything that decides about numbers."""
+    import numba
+    import stable_baselines3
+
+    return {
+        "metalore": metalore.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "torch": torch.__version__,
+        "stable_baselines3": stable_baselines3.__version__,
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write in one move: readers see the old file or the new one, never half of it."""
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1), encoding="utf-8"))
+
+
+def write_atomically(path: Path, write: Any) -> None:
+    """Let `write` fill a temporary file beside `path`, then put it in place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_policy(
+    folder: Path,
+    network: torch.nn.Module,
+    settings: TrainSettings,
+    scenario: Scenario,
+    seed: int,
+    normalization: Normalization | None,
+    summary: dict[str, Any],
+) -> None:
+    """Write `policy.json` and the weights."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomically(folder / WEIGHTS, lambda path: save_file(weights, path))
+    card = {
+        "format": FORMAT,
+        "settings": settings.model_dump(mode="json"),
+        "scenario": scenario.model_dump(mode="json"),
+        "stations": len(scenario.stations),
+        "observation_size": int(network.observation_space.shape[0]),  # type: ignore[index, union-attr]
+        "seed": seed,
+        "normalization": None
+        if normalization is None
+        else {
+            "mean": normalization.mean.tolist(),
+            "variance": normalization.variance.tolist(),
+            "clip": normalization.clip,
+            "epsilon": normalization.epsilon,
+        },
+        "versions": versions(),
+        "training": summary,
+    }
+    write_json(folder / CARD, card)
+
+
+def read_card(folder: str | Path) -> dict[str, Any]:
+    """The checked content of `policy.json`.
+
+    Raises:
+        PolicyFolderError: no such folder, or not a policy of ours.
+    """
+    path = Path(folder) / CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise PolicyFolderError(f"{folder} holds no trained policy: {CARD} is missing or cannot be read") from None
+    except (ValueError, UnicodeDecodeError):
+        raise PolicyFolderError(f"{path} is not valid JSON, so {folder} is no policy that metalore saved") from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        found = card.get("format") if isinstance(card, dict) else None
+        raise PolicyFolderError(f"{path} has format {found!r}; this version of metalore reads format {FORMAT}")
+    return card
+
+
+def load_policy(folder: str | Path, scenario: Scenario | None = None) -> LearnedPolicy:
+    """Load a trained policy.
+
+    Args:
+        folder: where it was saved.
+        scenario: the worlds it is to act on; unset: those it was trained on.
+
+    Raises:
+        PolicyFolderError: no policy there, damaged or foreign files, or a scenario with other spaces.
+    """
+    folder = Path(folder)
+    card = read_card(folder)
+    try:
+        settings = TrainSettings.model_validate_json(json.dumps(card["settings"]))
+        trained_on = validated(card["scenario"])
+        normalization = _normalization(card["normalization"])
+    except (KeyError, TypeError, ValueError, ScenarioError) as error:
+        reason = str(error).splitlines()[0]
+        raise PolicyFolderError(f"{folder / CARD} is damaged: {reason}") from None
+    _check_spaces(folder, card, trained_on, scenario)
+    world = World(trained_on, 1)
+    network = make_model(settings, training_env(world, settings, 0), seed=0).policy
+    try:
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise PolicyFolderError(f"{folder / WEIGHTS} does not hold this policy's network: {reason}") from None
+    network.set_training_mode(False)
+    name = f"{settings.algorithm}({folder.name})"
+    return LearnedPolicy(network, settings, world.num_stations, normalization, name)
+
+
+def _normalization(card: dict[str, Any] | None) -> Normalization | None:
+    if card is None:
+        return None
+    mean, variance = (np.asarray(card[name], np.float64) for name in ("mean", "variance"))
+    return Normalization(mean, variance, float(card["clip"]), float(card["epsilon"]))
+
+
+def _check_spaces(folder: Path, card: dict[str, Any], trained_on: Scenario, scenario: Scenario | None) -> None:
+    if scenario is None or len(scenario.stations) == len(trained_on.stations):
+        return
+    raise PolicyFolderError(
+        f"{folder} was trained on {len(trained_on.stations)} station(s) and sees {card['observation_size']} numbers; "
+        f"scenario {scenario.name!r} has {len(scenario.stations)} stations"
+    )
