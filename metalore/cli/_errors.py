@@ -7,7 +7,8 @@ from pathlib import Path
 from types import TracebackType
 
 CLI_EXTRA = frozenset({"jinja2", "matplotlib", "pandas", "pyarrow", "rich", "tomlkit", "typer"})
-"""Modules that come with `metalore[cli]`."""
+LEARN_EXTRA = frozenset({"safetensors", "stable_baselines3", "tensorboard", "torch"})
+"""Modules that come with `metalore[cli]` and with `metalore[learn]`."""
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -16,7 +17,10 @@ def sentence_of(error: BaseException) -> str | None:
     """What to tell about an error, in one sentence; None for a bug, which deserves its traceback."""
     if isinstance(error, ModuleNotFoundError):
         module = (error.name or "").partition(".")[0]
-        return f'{module} is missing: pip install "metalore[cli]"' if module in CLI_EXTRA else None
+        for extra, modules in (("cli", CLI_EXTRA), ("learn", LEARN_EXTRA)):
+            if module in modules:
+                return f'{module} is missing: pip install "metalore[{extra}]"'
+        return None
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         return _of_file(error)
     if _is_expected(error):

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from metalore import __version__
-from metalore.cli import demo, scenarios, simulate
+from metalore.cli import demo, scenarios, search, simulate, train
 from metalore.cli._errors import sentence_of
 
 
@@ -55,4 +55,6 @@ def _metalore(
 
 app.command("simulate")(simulate.simulate)
 app.add_typer(scenarios.app, name="scenarios")
+app.command("search")(search.search)
 app.command("demo")(demo.demo)
+app.command("train")(train.train)

@@ -23,7 +23,8 @@ class Codec:
 
     def show(self, features: np.ndarray) -> np.ndarray:
         """Network inputs [e, f], before normalization."""
-        return np.log1p(features) if self.settings.compress else features
+        shown: np.ndarray = np.log1p(features) if self.settings.compress else features
+        return shown
 
     def action_space(self) -> spaces.Space[Any]:
         """What the network puts out."""
@@ -39,7 +40,8 @@ class Codec:
             return np.stack([outputs // self.settings.grid, outputs % self.settings.grid], axis=-1) / last
         if self.settings.actions == "centred":
             return np.clip((outputs + 1.0) / 2.0, 0.0, 1.0)
-        return np.clip(outputs, 0.0, 1.0)
+        shares: np.ndarray = np.clip(outputs, 0.0, 1.0)
+        return shares
 
 
 class CodedVecEnv(VecEnvWrapper):
@@ -54,7 +56,8 @@ class CodedVecEnv(VecEnvWrapper):
 
     def reset(self) -> np.ndarray:
         """Start episodes."""
-        return self.codec.show(self.venv.reset())
+        first: np.ndarray = self.venv.reset()
+        return self.codec.show(first)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the network's outputs as shares."""
@@ -65,6 +68,7 @@ class CodedVecEnv(VecEnvWrapper):
         observations, rewards, done, infos = self.venv.step_wait()
         for i in np.flatnonzero(done):
             infos[i]["terminal_observation"] = self.codec.show(infos[i]["terminal_observation"])
+            infos[i]["TimeLimit.truncated"] = self.codec.settings.bootstrap_at_end
         return self.codec.show(observations), rewards, done, infos
 
 

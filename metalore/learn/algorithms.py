@@ -11,6 +11,12 @@ from metalore.learn.settings import TrainSettings
 _CLASSES: dict[str, Any] = {"ppo": PPO, "a2c": A2C, "sac": SAC, "td3": TD3, "dqn": DQN}
 
 
+def make_network(settings: TrainSettings, observation_space: Any, action_space: Any) -> Any:
+    """The untrained network of an algorithm, without what trains it."""
+    network = _CLASSES[settings.algorithm].policy_aliases["MlpPolicy"]
+    return network(observation_space, action_space, lambda _: 0.0, **settings.policy_kwargs)
+
+
 def make_model(settings: TrainSettings, env: Any, seed: int, tensorboard: str | None = None) -> Any:
     """An untrained model on the CPU, where networks of this size train fastest.
 

@@ -1,7 +1,7 @@
 """The whole state of a training run as plain data: tensors and JSON, no pickles.
 
-Saved between two rollouts: network, optimizers, counters, random generators, the batch of worlds, normalization, and the
-replay buffer where there is one.
+Saved between two rollouts: network, optimizers, counters, random generators, the batch of worlds, normalization, and
+the replay buffer where there is one.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def _state_of(model: Any) -> dict[str, Any]:
         "returns": batch._returns,
         "history": batch._observer.history,
         "normalizer": {
-            "obs": _moments(normalizer.obs_rms),
+            "obs": _moments(getattr(normalizer, "obs_rms", None)),
             "ret": _moments(normalizer.ret_rms),
             "returns": normalizer.returns,
             "old_obs": normalizer.old_obs,
@@ -138,7 +138,9 @@ def _state_of(model: Any) -> dict[str, Any]:
     }
 
 
-def _moments(statistics: Any) -> tuple[Any, Any, Any]:
+def _moments(statistics: Any) -> tuple[Any, Any, Any] | None:
+    if statistics is None:  # observations are not normalized
+        return None
     return np.asarray(statistics.mean), np.asarray(statistics.var), statistics.count
 
 
@@ -160,7 +162,9 @@ def _restore(model: Any, state: dict[str, Any]) -> None:
     batch.world.restore(state["world"])
     batch._returns[...] = state["returns"]
     batch._observer.history[...] = state["history"]
-    for statistics, name in ((normalizer.obs_rms, "obs"), (normalizer.ret_rms, "ret")):
+    for statistics, name in ((getattr(normalizer, "obs_rms", None), "obs"), (normalizer.ret_rms, "ret")):
+        if statistics is None:
+            continue
         statistics.mean, statistics.var, statistics.count = state["normalizer"][name]
     normalizer.returns = state["normalizer"]["returns"]
     normalizer.old_obs, normalizer.old_reward = state["normalizer"]["old_obs"], state["normalizer"]["old_reward"]

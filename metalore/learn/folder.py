@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 import metalore
-from metalore.learn.algorithms import make_model
 from metalore.learn.adapter import training_env
+from metalore.learn.algorithms import make_network
 from metalore.learn.policy import LearnedPolicy, Normalization
 from metalore.learn.settings import TrainSettings
 from metalore.scenario import Scenario, ScenarioError, validated
@@ -85,7 +85,7 @@ def save_policy(
         "settings": settings.model_dump(mode="json"),
         "scenario": scenario.model_dump(mode="json"),
         "stations": len(scenario.stations),
-        "observation_size": int(network.observation_space.shape[0]),  # type: ignore[index, union-attr]
+        "observation_size": int(network.observation_space.shape[0]),  # type: ignore[index]
         "seed": seed,
         "normalization": None
         if normalization is None
@@ -141,7 +141,8 @@ def load_policy(folder: str | Path, scenario: Scenario | None = None) -> Learned
         raise PolicyFolderError(f"{folder / CARD} is damaged: {reason}") from None
     _check_spaces(folder, card, trained_on, scenario)
     world = World(trained_on, 1)
-    network = make_model(settings, training_env(world, settings, 0), seed=0).policy
+    env = training_env(world, settings, 0)
+    network = make_network(settings, env.observation_space, env.action_space)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -21,7 +21,8 @@ class Normalization:
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """Inputs [e, f] with mean 0 and variance 1, cut at `clip`."""
         scaled = (inputs - self.mean) / np.sqrt(self.variance + self.epsilon)
-        return np.clip(scaled, -self.clip, self.clip).astype(np.float32)
+        cut: np.ndarray = np.clip(scaled, -self.clip, self.clip).astype(np.float32)
+        return cut
 
 
 class LearnedPolicy:

@@ -27,6 +27,11 @@ class TrainSettings(BaseModel):
         description="What the network puts out: [-1, 1] around an even split, shares as they are, or a grid point.",
     )
     grid: int = Field(11, ge=2, le=101, description="Points per share under actions = 'grid'.")
+    bootstrap_at_end: bool = Field(
+        False,
+        description="Whether an episode's end is a cut in something longer (the value of its last state is added) or "
+        "the end of what counts, as it is when returns are compared.",
+    )
     hyperparameters: dict[str, Any] = Field(default_factory=dict, description="Passed to Stable-Baselines3.")
     policy_kwargs: dict[str, Any] = Field(default_factory=dict, description="Likewise, for the network.")
     evaluate_every: int = Field(64_000, ge=0, description="Steps between evaluations; 0: only at the end.")
@@ -35,10 +40,11 @@ class TrainSettings(BaseModel):
     keep_best: bool = Field(True, description="Keep the policy of the best evaluation, not the last.")
 
 
-_WIDE = {"log_std_init": 0.0, "net_arch": [64, 64]}
+_WIDE = {"log_std_init": -0.5, "net_arch": [64, 64]}
 PRESETS: dict[str, TrainSettings] = {
     "default": TrainSettings(
-        hyperparameters={"n_steps": 100, "batch_size": 1600, "n_epochs": 5, "gamma": 0.99, "gae_lambda": 0.95},
+        steps=1_280_000,
+        hyperparameters={"n_steps": 100, "batch_size": 1600, "n_epochs": 5, "gamma": 1.0, "gae_lambda": 0.99},
         policy_kwargs=_WIDE,
     ),
     "published": TrainSettings(
@@ -47,11 +53,14 @@ PRESETS: dict[str, TrainSettings] = {
         compress=False,
         normalize=False,
         actions="shares",
+        bootstrap_at_end=True,
         evaluate_every=0,
         evaluation_episodes=100,
         keep_best=False,
     ),
-    "a2c": TrainSettings(algorithm="a2c", hyperparameters={"n_steps": 25, "gamma": 0.99}, policy_kwargs=_WIDE),
+    "a2c": TrainSettings(
+        algorithm="a2c", hyperparameters={"n_steps": 25, "gamma": 1.0, "gae_lambda": 0.99}, policy_kwargs=_WIDE
+    ),
     "sac": TrainSettings(
         algorithm="sac",
         steps=100_000,
@@ -81,6 +90,7 @@ PRESETS: dict[str, TrainSettings] = {
         },
     ),
 }
-"""`default` is PPO as it trains well on the reference cell; `published` is Stable-Baselines3's defaults and 10,000 steps."""
+"""`default` is PPO as it trains well on the reference cell: no discount and no value beyond the episode's end, because
+what is compared is the plain sum over an episode. `published` is Stable-Baselines3's defaults and 10,000 steps."""
 
 PUBLISHED_SEEDS = (111, 222, 333, 444, 555)

@@ -5,17 +5,30 @@ requests. A policy may look at everything the world shows and must not change it
 """
 
 from metalore.policies.base import Policy
+from metalore.policies.lookahead import LookAhead
+from metalore.policies.queue_aware import QueueAware, search_queue_aware
 from metalore.policies.rules import BacklogProportional, DemandProportional, Fixed, MaxWeight, Uniform
+from metalore.policies.search import OBJECTIVES, Resources, SearchError, confirm, held_out_seeds, refine, search_splits
 from metalore.policies.spec import NAMES, PolicyError, make_policy
 
 __all__ = [
     "NAMES",
+    "OBJECTIVES",
     "BacklogProportional",
     "DemandProportional",
     "Fixed",
+    "LookAhead",
     "MaxWeight",
     "Policy",
     "PolicyError",
+    "QueueAware",
+    "Resources",
+    "SearchError",
     "Uniform",
+    "confirm",
+    "held_out_seeds",
     "make_policy",
+    "refine",
+    "search_queue_aware",
+    "search_splits",
 ]

@@ -1,7 +1,7 @@
 """Receding-horizon enumeration: try splits on copies of the world, take the one that turns out best, do it again.
 
-Every candidate is the split of the next step (or the next few); after it a base policy decides to the horizon (a
-rollout policy: Bertsekas, Tsitsiklis and Wu 1997). On exact copies, which meet the very random numbers that will come,
+Every candidate is the split of the next step; after it a base policy decides to the horizon (a rollout policy:
+Bertsekas, Tsitsiklis and Wu 1997). On exact copies, which meet the very random numbers that will come,
 it knows the future: no policy that decides in time can, so its value is a yardstick, not a competitor. Looking to the
 end of the episode it is never below any of its bases, in no episode: a step's choice includes going on as planned.
 With other random numbers in the copies it is a policy one could really follow.
@@ -22,9 +22,9 @@ from metalore.world import World
 
 COPIES = 128
 """Copies stepped together."""
-NEAR, FAR = 0.1, 0.3
-OFFSETS = np.array([(0.0, 0.0)] + [(r * x, r * y) for r in (NEAR, FAR) for x, y in product((-1, 0, 1), repeat=2) if x or y])
-"""What is tried, as differences to the base's split, [17, 2]; the same at all stations."""
+DISTANCES = (0.05, 0.1, 0.3, 0.6)
+OFFSETS = np.array([(d * x, d * y) for d in DISTANCES for x, y in product((-1, 0, 1), repeat=2) if x or y])
+"""What is tried beside the base's split, as differences to it, [32, 2]; the same at all stations."""
 
 _GOLDEN, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
@@ -37,7 +37,6 @@ class LookAhead:
             search. Bases must decide by what the world shows alone, without a memory of their own.
         candidates: differences to the base's split, [c, 2]; clipped to [0, 1]. Doing as the base is always tried.
         horizon: steps to look ahead; unset: to the end of the episode.
-        hold: steps for which a candidate is held before the base goes on.
         clairvoyant: look ahead on exact copies; if not, on copies with other random numbers to come.
         samples: futures to average over, if not clairvoyant.
         threads: that step the copies.
@@ -49,7 +48,6 @@ class LookAhead:
         *,
         candidates: Sequence[Sequence[float]] | np.ndarray = OFFSETS,
         horizon: int | None = None,
-        hold: int | Sequence[int] = 1,
         clairvoyant: bool = True,
         samples: int = 8,
         threads: int = 1,
@@ -57,15 +55,12 @@ class LookAhead:
         offsets = np.asarray(candidates, float).reshape(-1, np.shape(candidates)[-1])
         if offsets.shape[1:] != (2,) or not np.isfinite(offsets).all():
             raise ValueError("candidates are pairs of numbers: differences in bandwidth and in compute")
-        numbers = (("horizon", horizon), ("hold", np.min(hold)), ("samples", samples), ("threads", threads))
-        for name, number in numbers:
+        for name, number in (("horizon", horizon), ("samples", samples), ("threads", threads)):
             if number is not None and number < 1:
                 raise ValueError(f"{name} is {number}; looking ahead needs at least 1")
         self.bases = _bases(base)
         self._offsets = np.concatenate([np.zeros((1, 2)), offsets[(offsets != 0).any(axis=1)]])
-        holds = np.unique(np.atleast_1d(hold))
         self._horizon, self._threads = horizon, threads
-        self._offsets, self._holds = np.tile(self._offsets, (len(holds), 1)), np.repeat(holds, len(self._offsets))
         self._samples = None if clairvoyant else samples
         self.name = "look-ahead" if clairvoyant else "look-ahead-sampled"
         self._copies: tuple[World, Scenario, dict[str, object]] | None = None
@@ -95,18 +90,18 @@ class LookAhead:
                 copies.copy_state(world, origin)
                 if future is not None:
                     copies.reseed(future[origin].tolist())
-                sums[sample, part] = self._play(copies, base, flat[part], self._holds[part % shape[1]])
-        return sums.mean(axis=0).reshape(shape)
+                sums[sample, part] = self._play(copies, base, flat[part])
+        values: np.ndarray = sums.mean(axis=0).reshape(shape)
+        return values
 
-    def _play(self, copies: World, base: Policy, first: np.ndarray, holds: np.ndarray) -> np.ndarray:
-        """Sum of rewards to the horizon, [copy], with the first splits held for so many steps."""
+    def _play(self, copies: World, base: Policy, first: np.ndarray) -> np.ndarray:
+        """Sum of rewards to the horizon, [copy]."""
         total, steps = np.zeros(copies.num_envs), self._horizon or copies.scenario.max_steps
         for step in range(steps):
             active = ~copies.ended
             if not active.any():
                 break
-            held = step < holds
-            copies.step(first if held.all() else np.where(held[:, None, None], first, base(copies)), active)
+            copies.step(base(copies) if step else first, active)
             total += np.where(active, copies.reward, 0.0)
         return total
 

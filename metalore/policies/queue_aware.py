@@ -7,7 +7,7 @@ best split on the episodes of the search.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,7 +125,7 @@ def search_queue_aware(
     held_out: Sequence[int] | None = None,
     resources: Resources | None = None,
     progress: Progress | None = None,
-    functions: Mapping[str, Callable[..., Any]] | None = None,
+    functions: Mapping[str, Any] | None = None,
 ) -> RuleSearch:
     """The best queue-aware rule, by the cross-entropy method from the best fixed splits.
 
@@ -215,10 +215,12 @@ class SearchedQueueAware:
     name = "queue-aware"
 
     def __init__(self) -> None:
-        self._found: tuple[Scenario, QueueAware] | None = None
+        self._known: tuple[Scenario, dict[str, Any]] | None = None
+        self._rule = QueueAware(np.zeros(PARAMETERS))
 
     def __call__(self, world: World) -> np.ndarray:
-        if self._found is None or self._found[0] is not world.scenario:
+        asked = (world.scenario, world.functions)
+        if self._known is None or self._known != asked:
             found = search_queue_aware(
                 world.scenario,
                 BEFOREHAND,
@@ -226,14 +228,14 @@ class SearchedQueueAware:
                 resources=QUICK,
                 functions=functions_of(world),
             )
-            self._found = (world.scenario, found.rule)
-        return self._found[1](world)
+            self._known, self._rule = asked, found.rule
+        return self._rule(world)
 
 
 BEFOREHAND = range(2**40, 2**40 + 16)
 """Seeds of searches that a policy makes by itself, far from those that people count up from."""
 
 
-def functions_of(world: World) -> dict[str, Callable[..., Any]]:
+def functions_of(world: World) -> dict[str, Any]:
     """The user functions of a world."""
     return {point: function for point, function in world.functions.items() if function is not None}

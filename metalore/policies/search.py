@@ -8,10 +8,12 @@ ran: in this process or on a Ray cluster.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from itertools import product
 from typing import Any, Literal
 
@@ -29,6 +31,7 @@ CHUNK_BYTES = 128 * 2**20
 SPAN = 8
 """Batches that make up one piece of work."""
 RESAMPLES, LEVEL, BOOTSTRAP_SEED = 2000, 0.95, 20250801
+CONNECT_S = 5.0
 HELD_OUT_GAP = 1_000_000
 """How far held-out seeds lie behind those of a search."""
 
@@ -170,7 +173,7 @@ def search_splits(
     *,
     resources: Resources | None = None,
     progress: Progress | None = None,
-    functions: Mapping[str, Callable[..., Any]] | None = None,
+    functions: Mapping[str, Any] | None = None,
 ) -> Searched:
     """Every split of a grid over [0, 1] x [0, 1], on the same episodes; arguments as in :func:`evaluate`."""
     return evaluate(
@@ -185,7 +188,7 @@ def refine(
     *,
     resources: Resources | None = None,
     progress: Progress | None = None,
-    functions: Mapping[str, Callable[..., Any]] | None = None,
+    functions: Mapping[str, Any] | None = None,
 ) -> Searched:
     """A finer grid, one cell to each side of the best split, on the same episodes.
 
@@ -218,7 +221,7 @@ def confirm(
     *,
     seeds: Sequence[int] | None = None,
     resources: Resources | None = None,
-    functions: Mapping[str, Callable[..., Any]] | None = None,
+    functions: Mapping[str, Any] | None = None,
 ) -> Winner:
     """The best point of a search, once more on held-out seeds (unset: :func:`held_out_seeds`)."""
     index = search.best(objective)
@@ -271,7 +274,7 @@ def evaluate(
     *,
     resources: Resources | None = None,
     progress: Progress | None = None,
-    functions: Mapping[str, Callable[..., Any]] | None = None,
+    functions: Mapping[str, Any] | None = None,
 ) -> Searched:
     """One episode for every point and seed.
 
@@ -306,7 +309,7 @@ def evaluate(
     return Searched(scenario, points, tuple(int(s) for s in seeds), values)
 
 
-def _chunk_of(scenario: Scenario, functions: Mapping[str, Callable[..., Any]]) -> int:
+def _chunk_of(scenario: Scenario, functions: Mapping[str, Any]) -> int:
     """Worlds that are of use and fit; makes one, so that the simulator is compiled before there are threads."""
     return max(1, min(CHUNK, CHUNK_BYTES // World(scenario, **functions).nbytes()))
 
@@ -317,7 +320,7 @@ def _piece(
     points: np.ndarray,
     seeds: Sequence[int],
     chunk: int,
-    functions: Mapping[str, Callable[..., Any]],
+    functions: Mapping[str, Any],
     span: tuple[int, int],
 ) -> Columns:
     """Objectives of episodes ``span[0] <= i < span[1]``, where episode i is point i // seeds on seed i % seeds."""
@@ -358,17 +361,12 @@ def _in_threads(work: Work, spans: Sequence[tuple[int, int]], where: Resources) 
 def _on_ray(work: Work, spans: Sequence[tuple[int, int]], where: Resources) -> Iterator[Columns]:
     """A task for each span, on the cluster at the address, or on a local one that ends with the search."""
     try:
-        import ray
+        ray: Any = import_module("ray")
     except ModuleNotFoundError as missing:
         raise SearchError('ray is missing: pip install "metalore[ray]"') from missing
     mine = not ray.is_initialized()
     if mine:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        cluster = {"address": where.address} if where.address else {"address": "local", "num_cpus": where.threads}
-        try:
-            ray.init(**cluster, include_dashboard=None, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            raise SearchError(f"no Ray cluster at {where.address or 'this machine'}: {error}") from error
+        _join_cluster(ray, where)
     try:
         task, shared = ray.remote(_on_worker), ray.put(work)
         for waiting in [task.remote(shared, span) for span in spans]:
@@ -376,6 +374,21 @@ def _on_ray(work: Work, spans: Sequence[tuple[int, int]], where: Resources) -> I
     finally:
         if mine:
             ray.shutdown()
+
+
+def _join_cluster(ray: Any, where: Resources) -> None:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of a change to come
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    if where.address is None:
+        ray.init(address="local", num_cpus=where.threads, include_dashboard=False, **quiet)
+        return
+    try:
+        host, _, port = where.address.rpartition("://")[2].rpartition(":")
+        if port.isdecimal():  # Ray would knock for minutes
+            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+        ray.init(address=where.address, **quiet)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SearchError(f"no Ray cluster answers at {where.address}: {error}") from error
 
 
 def _on_worker(work: Work, span: tuple[int, int]) -> Columns:

@@ -20,5 +20,5 @@ def assert_mean(samples: ArrayLike, expected: float, precision: float) -> None:
     values = np.asarray(samples, float)
     error = values.std(ddof=1) / np.sqrt(len(values))
     assert error <= precision * abs(expected), f"standard error {error:.3g} is too large to tell"
-    off = (values.mean() - expected) / error
-    assert abs(off) <= SIGMA, f"mean {values.mean():.5g} is {off:.1f} standard errors off {expected:.5g}"
+    off = abs(values.mean() - expected)
+    assert off <= SIGMA * error, f"the mean is {values.mean():.5g}, not {expected:.5g} +- {SIGMA * error:.2g}"

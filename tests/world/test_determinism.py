@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import metalore
 from metalore.scenario import Scenario, load
 from metalore.world import World, totals_of
 from metalore.world.layout import FIRST_OF_BATCH, Frame
@@ -143,8 +146,9 @@ def digest() -> str:
 
 def test_processes() -> None:
     """Another process with other string hashes sees the same."""
-    command = [sys.executable, __file__]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "77"}).stdout
+    place = str(Path(metalore.__file__).parents[1])
+    there = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": place}
+    printed = subprocess.run([sys.executable, __file__], capture_output=True, text=True, check=True, env=there).stdout
     assert printed.strip() == digest()
 
 
