@@ -103,7 +103,7 @@ class Tables:
 def run(experiment: Experiment, jobs: bool = False) -> Tables:
     """Run it, with a progress bar if someone is watching; `jobs` keeps every job."""
     results = []
-    with _progress() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("", total=experiment.steps)
         for name, policy in experiment.policies.items():
             progress.update(task, description=name)
@@ -122,7 +122,8 @@ def run(experiment: Experiment, jobs: bool = False) -> Tables:
     return _tables(results)
 
 
-def _progress() -> Progress:
+def progress_bar() -> Progress:
+    """One that shows if someone is watching."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description:22}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -158,7 +158,7 @@ def print_found(plan: Plan, found: Found) -> None:
     console.print(Text(title, style="bold"))
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("Best by", "Policy", "Chosen by\n(optimistic)", "Held out"):
-        table.add_column(heading, justify="left" if heading in ("Best by", "Policy") else "right")
+        table.add_column(heading, justify="left" if heading in ("Best by", "Policy") else "right", overflow="fold")
     for name in plan.objectives:
         what = LOST if name == "requests_lost_share" else measure(name)
         bandwidth, compute = found.splits[name].point

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from textwrap import wrap
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -10,8 +11,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from metalore.report.evaluation import difference_table
 from metalore.report.figures import COMPARED
 from metalore.report.measures import measure
+from metalore.report.page import Table as Cells
 from metalore.report.simulation import summary_table
 
 _CELL = 17
@@ -20,22 +23,37 @@ _CELL = 17
 
 def print_summary(summary: pd.DataFrame, title: str, measures: Sequence[str] = COMPARED) -> None:
     """Means with their intervals below, one row per policy; as many tables as the terminal is narrow."""
+    print_cells(lambda shown: summary_table(summary, shown, ""), title, measures, list(summary["policy"]))
+
+
+def print_differences(differences: pd.DataFrame, reference: str, measures: Sequence[str] = COMPARED) -> None:
+    """Paired differences with their intervals below, likewise; bold where the interval excludes zero."""
+    title = f"Difference to {reference} in the same episodes, and 95 % interval"
+    rows = list(differences["policy"])
+    print_cells(lambda shown: difference_table(differences, shown, ""), title, measures, rows)
+
+
+def print_cells(
+    table_of: Callable[[Sequence[str]], Cells], title: str, measures: Sequence[str], policies: Sequence[str]
+) -> None:
+    """A report's table of policies and measures, cut into as many as the terminal is narrow."""
     console = Console()
-    widest = max(len(policy) for policy in summary["policy"])
-    beside = max(1, (console.width - widest - 2) // _CELL)
+    widest = max(len(policy) for policy in policies)
+    longest = max(len(text) for row in table_of(measures).cells for cell in row[1:] for text in (cell.text, cell.note))
+    beside = max(1, (console.width - widest - 2) // max(_CELL, longest + 1))
     console.print(Text(title, style="bold"))
     for first in range(0, len(measures), beside):
-        console.print(_table(summary, measures[first : first + beside], widest))
+        shown = measures[first : first + beside]
+        console.print(_table(table_of(shown), shown, widest))
 
 
-def _table(summary: pd.DataFrame, measures: Sequence[str], widest: int) -> Table:
+def _table(content: Cells, measures: Sequence[str], widest: int) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("Policy", no_wrap=True, min_width=widest)
     for name in measures:
-        what = measure(name)
-        heading = what.title if len(what.title) < _CELL - 2 else f"{what.label}\n({what.unit})"
+        heading = "\n".join(wrap(measure(name).title, _CELL - 2))
         table.add_column(heading, justify="right", no_wrap=True, min_width=_CELL - 3)
-    for policy, *cells in summary_table(summary, measures, "").cells:
+    for policy, *cells in content.cells:
         texts = [
             Text(cell.text, style="bold" if cell.strong else "").append(f"\n{cell.note}".rstrip(), style="dim not bold")
             for cell in cells

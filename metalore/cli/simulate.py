@@ -121,21 +121,21 @@ def _command(
 
 
 def draw(simulation: Simulation, folder: Path) -> None:
-    """Write the figures (SVG), all of them on one sheet of A4 (PDF), and the page."""
-    from metalore.report import (
-        comparison_figure,
-        course_figure,
-        distribution_figure,
-        overview_figure,
-        save,
-        simulation_page,
-        write_page,
-    )
+    """Write the figures and the page."""
+    from metalore.report import simulation_page, write_page
+
+    draw_figures(simulation, folder / "figures")
+    name = simulation.about["scenario"]["name"]
+    write_page(simulation_page(simulation, f"Simulation of {name}"), folder / "index.html")
+
+
+def draw_figures(simulation: Simulation, folder: Path) -> None:
+    """Write the figures (SVG), and all of them on one sheet of A4 (PDF)."""
+    from metalore.report import comparison_figure, course_figure, distribution_figure, overview_figure, save
 
     name = simulation.about["scenario"]["name"]
     summary, course, ages = simulation.summary, simulation.course, simulation.ages
-    save(comparison_figure(summary), folder / "figures" / "comparison.svg")
-    save(course_figure(course), folder / "figures" / "course.svg")
-    save(distribution_figure(ages), folder / "figures" / "distributions.svg")
-    save(overview_figure(name, summary, course, ages), folder / "figures" / "overview.pdf")
-    write_page(simulation_page(simulation, f"Simulation of {name}"), folder / "index.html")
+    save(comparison_figure(summary), folder / "comparison.svg")
+    save(course_figure(course), folder / "course.svg")
+    save(distribution_figure(ages), folder / "distributions.svg")
+    save(overview_figure(name, summary, course, ages), folder / "overview.pdf")

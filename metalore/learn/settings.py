@@ -40,11 +40,20 @@ class TrainSettings(BaseModel):
     keep_best: bool = Field(True, description="Keep the policy of the best evaluation, not the last.")
 
 
-_WIDE = {"log_std_init": -0.5, "net_arch": [64, 64]}
+_WIDE = {"log_std_init": 0.0, "net_arch": [64, 64]}
 PRESETS: dict[str, TrainSettings] = {
     "default": TrainSettings(
-        steps=1_280_000,
-        hyperparameters={"n_steps": 100, "batch_size": 1600, "n_epochs": 5, "gamma": 1.0, "gae_lambda": 0.99},
+        steps=1_024_000,
+        evaluate_every=32_000,
+        evaluation_episodes=100,
+        hyperparameters={
+            "n_steps": 100,
+            "batch_size": 1600,
+            "n_epochs": 10,
+            "learning_rate": 1e-3,
+            "gamma": 1.0,
+            "gae_lambda": 0.99,
+        },
         policy_kwargs=_WIDE,
     ),
     "published": TrainSettings(

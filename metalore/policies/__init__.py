@@ -7,6 +7,7 @@ requests. A policy may look at everything the world shows and must not change it
 from metalore.policies.base import Policy
 from metalore.policies.lookahead import LookAhead
 from metalore.policies.queue_aware import QueueAware, search_queue_aware
+from metalore.policies.rollout import EpisodeResults, run_episodes
 from metalore.policies.rules import BacklogProportional, DemandProportional, Fixed, MaxWeight, Uniform
 from metalore.policies.search import OBJECTIVES, Resources, SearchError, confirm, held_out_seeds, refine, search_splits
 from metalore.policies.spec import NAMES, PolicyError, make_policy
@@ -16,6 +17,7 @@ __all__ = [
     "OBJECTIVES",
     "BacklogProportional",
     "DemandProportional",
+    "EpisodeResults",
     "Fixed",
     "LookAhead",
     "MaxWeight",
@@ -29,6 +31,7 @@ __all__ = [
     "held_out_seeds",
     "make_policy",
     "refine",
+    "run_episodes",
     "search_queue_aware",
     "search_splits",
 ]

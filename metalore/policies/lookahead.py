@@ -1,10 +1,11 @@
 """Receding-horizon enumeration: try splits on copies of the world, take the one that turns out best, do it again.
 
 Every candidate is the split of the next step; after it a base policy decides to the horizon (a rollout policy:
-Bertsekas, Tsitsiklis and Wu 1997). On exact copies, which meet the very random numbers that will come,
-it knows the future: no policy that decides in time can, so its value is a yardstick, not a competitor. Looking to the
-end of the episode it is never below any of its bases, in no episode: a step's choice includes going on as planned.
-With other random numbers in the copies it is a policy one could really follow.
+Bertsekas, Tsitsiklis and Wu 1997). On exact copies, which meet the very random numbers that will come, it is
+clairvoyant: a yardstick, not a competitor. Looking to the end of the episode it is then never below any of its bases,
+in no episode, as a step's choice includes going on as planned. With other random numbers in the copies
+(``clairvoyant=False``) it is a policy that one could really follow. Neither bounds what is reachable: both improve on
+their base by one step at a time, and an average over futures may well choose better than a single, exact one.
 """
 
 from __future__ import annotations

@@ -210,7 +210,9 @@ def held_out_seeds(seeds: Sequence[int], count: int | None = None) -> range:
     number = len(seeds) if count is None else count
     first = max(seeds) + HELD_OUT_GAP
     if first + number > 2**64:
-        first = min(seeds) - HELD_OUT_GAP - number
+        first = 0
+        while any(first <= seed < first + number for seed in seeds):
+            first += number
     return range(first, first + number)
 
 

@@ -1,8 +1,29 @@
 """Figures, tables and pages from result tables; knows nothing of worlds, policies or learning."""
 
+from metalore.report.evaluation import difference_table, evaluation_page
 from metalore.report.figures import comparison_figure, course_figure, distribution_figure, overview_figure
 from metalore.report.files import replacing, write_text
 from metalore.report.intervals import bootstrap_mean, summarize
+from metalore.report.learning_figures import (
+    PolicyMap,
+    adaptation_figure,
+    enumeration_figure,
+    non_dominated,
+    one_look,
+    pareto_figure,
+    policy_map_figure,
+    training_figure,
+    working_points,
+)
+from metalore.report.learning_page import (
+    Dynamic,
+    Learning,
+    learning_page,
+    paired_differences,
+    recovery,
+    time_to_recover,
+    worst_decile,
+)
 from metalore.report.measures import COURSES, MEASURES, Measure, measure
 from metalore.report.page import (
     Cell,
@@ -23,29 +44,47 @@ __all__ = [
     "COURSES",
     "MEASURES",
     "Cell",
+    "Dynamic",
+    "Learning",
     "LineStyle",
     "Listing",
     "Measure",
     "Page",
     "Picture",
+    "PolicyMap",
     "Section",
     "Simulation",
     "Table",
+    "adaptation_figure",
     "bootstrap_mean",
     "comparison_figure",
     "course_figure",
+    "difference_table",
     "distribution_figure",
+    "enumeration_figure",
+    "evaluation_page",
+    "learning_page",
     "measure",
+    "non_dominated",
+    "one_look",
     "overview_figure",
+    "paired_differences",
     "paper",
+    "pareto_figure",
     "picture_from",
     "picture_of",
+    "policy_map_figure",
+    "recovery",
     "render",
     "replacing",
     "save",
     "simulation_page",
     "styles_of",
     "summarize",
+    "time_to_recover",
+    "training_figure",
+    "working_points",
+    "worst_decile",
     "write_page",
     "write_text",
 ]

@@ -1,4 +1,4 @@
-"""Means with bootstrap intervals, and how to write them."""
+"""Tables of means with bootstrap intervals, and how to write them."""
 
 from __future__ import annotations
 
@@ -8,41 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-RESAMPLES = 2000
-LEVEL = 0.95
-SEED = 20250801
-"""Resampling is seeded, so that a table comes out the same every time."""
+from metalore.intervals import bootstrap_mean
 
-_CHUNK = 4_000_000
-
-
-def bootstrap_mean(values: np.ndarray, level: float = LEVEL, resamples: int = RESAMPLES) -> tuple[float, float, float]:
-    """Mean of the values that are not NaN and its percentile bootstrap interval (Efron and Tibshirani 1993, ch. 13).
-
-    Returns:
-        (mean, low, high); NaN without values, and for the interval of a single one.
-    """
-    known = np.asarray(values, float)
-    known = known[~np.isnan(known)]
-    if len(known) == 0:
-        return math.nan, math.nan, math.nan
-    mean = float(known.mean())
-    if len(known) == 1:
-        return mean, math.nan, math.nan
-    means = _resampled_means(known, resamples)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return mean, float(low), float(high)
-
-
-def _resampled_means(values: np.ndarray, resamples: int) -> np.ndarray:
-    generator = np.random.default_rng(SEED)
-    means = np.empty(resamples)
-    rows = max(1, _CHUNK // len(values))
-    for first in range(0, resamples, rows):
-        count = min(rows, resamples - first)
-        chosen = generator.integers(0, len(values), (count, len(values)))
-        means[first : first + count] = values[chosen].mean(axis=1)
-    return means
+__all__ = ["bootstrap_mean", "decimals_for", "interval", "summarize", "written"]
 
 
 def summarize(episodes: pd.DataFrame, measures: Sequence[str] | None = None) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from metalore.report.figures import _legend_above, draw_course
 from metalore.report.measures import measure
 from metalore.report.style import GREY, STYLES, TEXT_WIDTH, LineStyle, paper, styles_of
 
-AnyTable = pd.DataFrame | Mapping[str, Any]
+AnyTable: TypeAlias = "pd.DataFrame | Mapping[str, Any]"
 
 COLOURS = "cividis"
 """Perceptually uniform, and the same to every kind of colour vision (Nuñez, Anderton and Renslow 2018)."""
@@ -71,8 +71,9 @@ def _mark(style: LineStyle) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _percent(axes: Axes, x: str, y: str) -> None:
-    axes.set(xlabel=f"{measure(x).title}", ylabel=f"{measure(y).title}")
+def _ring(style: LineStyle) -> dict[str, Any]:
+    looks = {"markerfacecolor": "none", "markeredgecolor": style.colour, "markersize": 10.5, "markeredgewidth": 1.7}
+    return _mark(style) | looks | {"path_effects": [withStroke(linewidth=3.2, foreground="white")]}
 
 
 # -- the enumeration ---------------------------------------------------------------------------------------------------
@@ -132,13 +133,12 @@ def enumeration_figure(
         left, right = figure.subplots(1, 2, width_ratios=[1.45, 1])
         _landscape(figure, left, grid, objective, low)
         top = grid.iloc[best_split(grid, objective)]
-        looks = _mark(styles[best]) | {"markersize": 10, "markerfacecolor": "none", "markeredgewidth": 1.4}
-        left.plot(top["bandwidth"] * 100, top["compute"] * 100, zorder=6, **looks)
+        ring = _ring(styles[best])
+        left.plot(top["bandwidth"] * 100, top["compute"] * 100, zorder=6, clip_on=False, **ring)
         for _, row in where.iterrows():
             _working_point(left, row, styles[row["policy"]], row["policy"] in spread)
         _profiles(right, grid, objective, low)
         handles = _marks({name: styles[name] for name in where["policy"]})
-        ring = _mark(styles[best]) | {"markerfacecolor": "none", "markeredgecolor": "#3A4250", "markersize": 8}
         figure.legend(
             handles=[Line2D([], [], label=f"{best} (top of the grid)", **ring), *handles],
             loc="outside upper left", ncols=4, handlelength=1.2,
@@ -165,13 +165,14 @@ def _landscape(figure: Figure, axes: Axes, grid: pd.DataFrame, objective: str, l
     top = float(np.nanmin(values) if what.better == "less" else np.nanmax(values))
     sign = 1 if what.better == "less" else -1
     levels = sorted({top + sign * part * abs(top) for part in (0.05, 0.1)})
+    styles = ["solid", "dotted"] if what.better == "less" else ["dotted", "solid"]
     if len(levels) == 2 and min(values.shape) > 2:
-        axes.contour(x, y, values, levels=levels, colors="white", linewidths=[0.8, 0.8], linestyles=["solid", "dotted"])
+        axes.contour(x, y, values, levels=levels, colors="#1C2430", linewidths=0.8, linestyles=styles)
     cut = np.nanmin(values) < low or np.nanmax(values) > high
     end = "neither" if not cut else "max" if what.better == "less" else "min"
     bar = figure.colorbar(mesh, ax=axes, label=what.title + ("" if what.unit else " per episode"), extend=end, pad=0.02)
     bar.outline.set_visible(False)
-    _percent(axes, "bandwidth_share", "compute_share")
+    axes.set(xlabel=measure("bandwidth_share").title, ylabel=measure("compute_share").title)
     axes.set_title("Fixed splits")
     axes.set_aspect("equal")
     axes.grid(False)
@@ -195,9 +196,9 @@ def _profiles(axes: Axes, grid: pd.DataFrame, objective: str, limits: tuple[floa
         groups = grid.groupby(name)[objective]
         line = (groups.min() if what.better == "less" else groups.max()) * what.scale
         axes.plot(line.index.to_numpy(float) * 100, line.to_numpy(float), color=colour, linestyle=dashes,
-                  label=f"share of {name}, best {'compute' if name == 'bandwidth' else 'bandwidth'}")  # fmt: skip
+                  label=f"share of {name}")  # fmt: skip
     span = limits[1] - limits[0]
-    axes.set_ylim((limits[0] - 0.03 * span) * what.scale, (limits[1] + 0.28 * span) * what.scale)
+    axes.set_ylim((limits[0] - 0.03 * span) * what.scale, (limits[1] + 0.24 * span) * what.scale)
     axes.set_xlim(0, 100)
     axes.set(xlabel="Share for requests (%)", ylabel=what.title + ("" if what.unit else " per episode"))
     axes.set_title("How sharp the top is")
@@ -221,11 +222,10 @@ def non_dominated(points: np.ndarray, maximize: Sequence[bool]) -> np.ndarray:
     if values.ndim != 2 or len(maximize) != values.shape[1]:
         raise ValueError(f"points of shape {values.shape} do not go with {len(maximize)} directions")
     known = np.isfinite(values).all(axis=1)
-    front = known.copy()
+    front, others = known.copy(), values[known]
     for i in np.flatnonzero(known):
-        others = values[known]
         front[i] = not ((others >= values[i]).all(axis=1) & (others > values[i]).any(axis=1)).any()
-    return front
+    return np.asarray(front, bool)
 
 
 def pareto_figure(
@@ -249,7 +249,7 @@ def pareto_figure(
             _cloud(axes, cloud, x, y, faint=enumeration is not None)
             for policy, style in styles.items():
                 _placed(axes, summary[summary["policy"] == policy].set_index("measure"), x, y, style)
-            _trade_axes(axes, x, y)
+            _trade_axes(axes, x, y, cloud, means)
         extra = [Line2D([], [], color="#3A4250", linewidth=1, marker=".", markersize=4, label="front of fixed splits")]
         handles = [*_marks(styles), *(extra if enumeration is not None else [])]
         figure.legend(handles=handles, loc="outside upper left", ncols=4, handlelength=1.2)
@@ -261,7 +261,7 @@ def _cloud(axes: Axes, cloud: pd.DataFrame, x: str, y: str, faint: bool) -> None
     front = points[non_dominated(points, [measure(name).better == "more" for name in (x, y)])]
     front = front[np.argsort(front[:, 0] * (-1 if measure(x).better == "more" else 1), kind="stable")]
     if faint:
-        axes.scatter(*points.T, s=5, color="#A9B0BA", linewidths=0, alpha=0.65, zorder=1)
+        axes.scatter(points[:, 0], points[:, 1], s=6, color="#A9B0BA", linewidths=0, alpha=0.7, zorder=1)
     axes.step(*front.T, where="post", color="#3A4250", linewidth=1.0, marker="." if faint else "", ms=3.5, zorder=2)
 
 
@@ -276,18 +276,31 @@ def _placed(axes: Axes, seen: pd.DataFrame, x: str, y: str, style: LineStyle) ->
     axes.plot(px, py, zorder=6, **_mark(style))
 
 
-def _trade_axes(axes: Axes, x: str, y: str) -> None:
+def _trade_axes(axes: Axes, x: str, y: str, cloud: pd.DataFrame, means: pd.DataFrame) -> None:
     for axis, name, arrows in ((axes.xaxis, x, ("→", "←")), (axes.yaxis, y, ("↑", "↓"))):
         what = measure(name)
-        arrow = arrows[0] if what.better == "more" else arrows[1]
-        axis.set_label_text(f"{what.title}   {arrow} better")
-        low, high = axis.get_data_interval()
-        if what.unit == "s" and low > 0 and high / low > _WIDE:
+        axis.set_label_text(f"{what.title}   {arrows[what.better != 'more']} better")
+        low, high = _view(cloud[name].to_numpy(float), means[name].to_numpy(float), what.better == "more")
+        logarithmic = what.unit == "s" and low > 0 and high / low > _WIDE
+        margin = (high / low) ** 0.06 if logarithmic else 0.06 * (high - low)
+        limits = (low / margin, high * margin) if logarithmic else (low - margin, high + margin)
+        if logarithmic:
             (axes.set_xscale if axis is axes.xaxis else axes.set_yscale)("log")
             axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(NullFormatter())
+        (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(*limits)
     axes.set_title(f"{measure(y).label} and {measure(x).label}")
+
+
+def _view(cloud: np.ndarray, policies: np.ndarray, more: bool) -> tuple[float, float]:
+    """From the best of all to somewhat beyond the worst policy; splits far worse than every policy lie outside."""
+    both = np.concatenate([cloud, policies])
+    best, worst = (np.nanmax(both), np.nanmin(policies)) if more else (np.nanmin(both), np.nanmax(policies))
+    end = worst + 0.3 * (worst - best)
+    end = max(end, np.nanmin(both)) if more else min(end, np.nanmax(both))
+    low, high = sorted((float(best), float(end)))
+    return (low, high) if high > low else (low - 0.05 * abs(low) - 1e-9, high + 0.05 * abs(high) + 1e-9)
 
 
 # -- what a policy does ------------------------------------------------------------------------------------------------
@@ -353,7 +366,8 @@ def _log_edges(values: np.ndarray) -> np.ndarray:
     """Edges of the cells around values, half way between them on the axis."""
     at = np.log1p(values)
     middle = (at[1:] + at[:-1]) / 2
-    return np.expm1(np.concatenate([at[:1], middle, at[-1:]]))
+    edges: np.ndarray = np.expm1(np.concatenate([at[:1], middle, at[-1:]]))
+    return edges
 
 
 def _densest(visits: np.ndarray) -> np.ndarray:
@@ -411,7 +425,7 @@ def _training_lines(axes: Axes, part: pd.DataFrame, style: LineStyle) -> None:
     values = np.stack([np.interp(steps, *curve) for curve in curves])
     mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(len(steps))
     axes.fill_between(steps, mean - sd, mean + sd, color=style.colour, alpha=0.15, linewidth=0)
-    mark = {"marker": "o", "markersize": 2.5} if len(steps) < 3 else {}
+    mark: dict[str, Any] = {"marker": "o", "markersize": 2.5} if len(steps) < 3 else {}
     axes.plot(steps, mean, color=style.colour, linestyle=style.dashes, linewidth=1.6, **mark)
 
 
@@ -440,14 +454,21 @@ def adaptation_figure(course: AnyTable, changes: AnyTable, measures: Sequence[st
         figure = Figure(figsize=(TEXT_WIDTH, rows * 1.6 + 0.75), layout="constrained")
         draw_course(figure, figure.add_gridspec(rows, 2), seen, measures)
         for i, axes in enumerate(figure.axes):
-            if i < 2:
-                axes.set_title(axes.get_title(loc="left"), pad=15)
-            for time, label in zip(marks["time_s"], marks["label"], strict=True):
+            for time in marks["time_s"]:
                 axes.axvline(time, color="#1C2430", linewidth=0.8, linestyle=(0, (2, 1.5)), zorder=1)
-                if i < 2:
-                    axes.annotate(
-                        label, (time, 1), (0, 2), xycoords=("data", "axes fraction"), textcoords="offset points",
-                        fontsize=6, color="#3A4250", ha="center", va="bottom",
-                    )  # fmt: skip
+            if i < 2:
+                _name_changes(axes, marks)
         _legend_above(figure, styles_of(seen["policy"].unique()))
     return figure
+
+
+def _name_changes(axes: Axes, marks: pd.DataFrame) -> None:
+    """Labels above the lines, in two rows where they would run into each other."""
+    span = axes.get_xlim()[1] - axes.get_xlim()[0]
+    close = len(marks) > 1 and float(np.diff(np.sort(marks["time_s"])).min()) < 0.25 * span
+    axes.set_title(axes.get_title(loc="left"), pad=22 if close else 14)
+    for i, (time, label) in enumerate(zip(marks["time_s"], marks["label"], strict=True)):
+        axes.annotate(
+            label, (time, 1), (0, 10 if close and i % 2 else 2), xycoords=("data", "axes fraction"),
+            textcoords="offset points", fontsize=6, color="#3A4250", ha="center", va="bottom",
+        )  # fmt: skip

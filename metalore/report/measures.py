@@ -85,6 +85,15 @@ MEASURES: dict[str, Measure] = {
     ),
 }
 
+JUDGED: dict[str, Measure] = {
+    "return_worst_tenth": Measure(
+        "Return, worst tenth", "", "more", "mean return over the tenth of the episodes with the lowest"
+    ),
+    "requests_lost_share": _share("Lost requests", "less", "part of created requests that were lost"),
+    "updates_lost_share": _share("Lost updates", "less", "part of created updates that were lost"),
+}
+"""What an evaluation adds to the columns of a run."""
+
 COURSES: dict[str, Measure] = {
     "request_queue": Measure("Request queue", "jobs"),
     "update_queue": Measure("Update queue", "jobs"),
@@ -101,4 +110,4 @@ COURSES: dict[str, Measure] = {
 
 def measure(name: str) -> Measure:
     """How to speak of a column; one that is not known here speaks for itself."""
-    return MEASURES.get(name) or COURSES.get(name) or Measure(name.replace("_", " "))
+    return MEASURES.get(name) or JUDGED.get(name) or COURSES.get(name) or Measure(name.replace("_", " "))

@@ -1,6 +1,7 @@
 """What is simulated: frozen, checked settings with units, and the built-in scenarios."""
 
-from metalore.scenario.loading import ScenarioError, builtin_names, load, parse_override, validated
+from metalore.scenario.errors import ScenarioError
+from metalore.scenario.loading import builtin_names, load, parse_override, validated
 from metalore.scenario.settings import (
     Always,
     Bernoulli,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -12,11 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from metalore.scenario.errors import ScenarioError, nearest, sentence, unknown
 from metalore.scenario.settings import Scenario
-
-
-class ScenarioError(ValueError):
-    """A scenario that cannot be; the message is one sentence: what is wrong, where, what would be right."""
 
 
 def builtin_names() -> list[str]:
@@ -48,9 +44,9 @@ def validated(settings: Mapping[str, Any]) -> Scenario:
     """
     try:
         # Through JSON, so that TOML's lists become tuples and nothing but plain values comes in.
-        return Scenario.model_validate_json(json.dumps(settings))
+        return Scenario.model_validate_json(json.dumps(settings, default=_number))
     except ValidationError as error:
-        raise ScenarioError(_sentence(error)) from None
+        raise ScenarioError(sentence(error, Scenario)) from None
     except TypeError as error:
         raise ScenarioError(f"a scenario holds numbers, text and lists only: {error}") from None
 
@@ -84,6 +80,14 @@ def parse_override(text: str) -> tuple[str, Any]:
         return path.strip(), value.strip()
 
 
+def _number(value: Any) -> Any:
+    """NumPy's numbers as Python's."""
+    try:
+        return value.item()
+    except AttributeError:
+        raise TypeError(f"{value!r} is none of them") from None
+
+
 def _builtin_folder() -> Any:
     return resources.files("metalore.scenario") / "builtin"
 
@@ -92,7 +96,7 @@ def _read(source: str) -> dict[str, Any]:
     if not source.endswith(".toml"):
         if source not in builtin_names():
             names = ", ".join(builtin_names())
-            hint = _nearest(source, builtin_names())
+            hint = nearest(source, builtin_names())
             raise ScenarioError(
                 f"unknown scenario {source!r}{hint or ';'} {'Built' if hint else 'built'} in are {names}, "
                 "and a file's name ends in .toml"
@@ -129,7 +133,7 @@ def _assign(settings: Any, path: str, value: Any) -> None:
         elif isinstance(here, dict):
             # A new kind (say users.mobility.kind) brings its own keys, so those are checked on validation.
             if key not in here and "kind" not in here:
-                raise ScenarioError(_unknown(".".join(keys[: depth + 1]), list(here)))
+                raise ScenarioError(unknown(".".join(keys[: depth + 1]), list(here)))
             index = key
         else:
             raise ScenarioError(f"{'.'.join(keys[:depth])} holds a value, not settings, so {path} does not exist")
@@ -139,77 +143,3 @@ def _assign(settings: Any, path: str, value: Any) -> None:
             here[index] = value
         else:
             here = here[index] if isinstance(here, list) else here.get(key)
-
-
-def _nearest(word: str, options: list[str]) -> str:
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def _unknown(path: str, options: list[str]) -> str:
-    parent, _, key = path.rpartition(".")
-    hint = _nearest(key, options) or f"; known here are {', '.join(options)}"
-    return f"unknown setting {path}{hint}" if parent else f"unknown setting {key}{hint}"
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first mistake of a pydantic error as one sentence with path, value and what is allowed."""
-    problem = error.errors(include_url=False)[0]
-    # pydantic puts the kind of a tagged union into the location; a person does not write it in the path.
-    location = _without_tags(problem["loc"])
-    path = ".".join(map(str, location)) or "scenario"
-    if problem["type"] == "extra_forbidden":
-        return _unknown(path, _fields_beside(problem["loc"]))
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "value_error":
-        return message if message.startswith(path) or path == "scenario" else f"{path}: {message}"
-    if problem["type"] == "union_tag_invalid":
-        return f"{path}.kind is {problem['ctx']['tag']!r}; it can be {problem['ctx']['expected_tags']}"
-    if problem["type"] == "missing":
-        return f"{path} is missing; it has no default"
-    return f"{path} is {problem['input']!r}, but {message[0].lower()}{message[1:]}"
-
-
-def _walk(location: tuple[int | str, ...]) -> list[tuple[int | str, Any]]:
-    """Pairs of location part and the JSON schema node it leads to (None after a union's tag)."""
-    schema = Scenario.model_json_schema()
-    node: Any = schema
-    parts: list[tuple[int | str, Any]] = []
-    for part in location:
-        node = _resolve(schema, node)
-        tags = node.get("discriminator", {}).get("mapping", {})
-        if part in tags:
-            node = _resolve(schema, {"$ref": tags[part]})
-            parts.append((part, None))
-            continue
-        if isinstance(part, int):
-            node = node.get("items", {})
-        else:
-            node = node.get("properties", {}).get(part, {})
-        parts.append((part, node))
-    return parts
-
-
-def _resolve(schema: Mapping[str, Any], node: Any) -> Any:
-    while "$ref" in node:
-        node = schema["$defs"][node["$ref"].rpartition("/")[2]]
-    return node
-
-
-def _without_tags(location: tuple[int | str, ...]) -> list[int | str]:
-    return [part for part, node in _walk(location) if node is not None]
-
-
-def _fields_beside(location: tuple[int | str, ...]) -> list[str]:
-    schema = Scenario.model_json_schema()
-    node: Any = schema
-    for part in location[:-1]:
-        node = _resolve(schema, node)
-        tags = node.get("discriminator", {}).get("mapping", {})
-        if part in tags:
-            node = {"$ref": tags[part]}
-        elif isinstance(part, int):
-            node = node.get("items", {})
-        else:
-            node = node.get("properties", {}).get(part, {})
-    return list(_resolve(schema, node).get("properties", {}))

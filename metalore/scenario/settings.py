@@ -7,9 +7,16 @@ one sentence (:class:`ScenarioError`). Defaults are the reference workload of th
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from metalore.scenario.errors import ScenarioError, sentence
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass as _ModelMetaclass
+else:  # it has no public name
+    _ModelMetaclass = type(BaseModel)
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -20,7 +27,17 @@ PACKING_LIMIT = 0.45
 """Part of an area that discs placed one after the other surely fill; random placement jams at 0.547."""
 
 
-class Settings(BaseModel):
+class _OneSentence(_ModelMetaclass):
+    """Turns the errors of a settings class that is called into one sentence; those of nested ones come with it."""
+
+    def __call__(cls, *arguments: Any, **settings: Any) -> Any:
+        try:
+            return super().__call__(*arguments, **settings)
+        except ValidationError as error:
+            raise ScenarioError(sentence(error, cls)) from None  # type: ignore[arg-type]  # a class of this metaclass
+
+
+class Settings(BaseModel, metaclass=_OneSentence):
     """Base of all settings: frozen, typed, no unknown keys, no NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

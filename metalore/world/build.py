@@ -75,7 +75,7 @@ def build_frame(
         request_factor=profile_factors(scenario.users.requests.profile, times),
         update_factor=update_factor,
         update_sum=np.concatenate([[0.0], np.cumsum(update_factor)]),
-        periods=np.array(period_steps_of(scenario), float),
+        rates=np.array([1.0 / period if period else 0.0 for period in period_steps_of(scenario)]),
         user_positions=_points(scenario.users.positions_m),
         sensor_positions=_points(getattr(scenario.sensors.placement, "positions_m", None)),
         trace=_trace(scenario),

@@ -278,7 +278,7 @@ class Frame(NamedTuple):
     request_factor: np.ndarray  # [t]
     update_factor: np.ndarray  # [t]
     update_sum: np.ndarray  # [t + 1]
-    periods: np.ndarray  # [sensors]
+    rates: np.ndarray  # [sensors], updates a step
     user_positions: np.ndarray  # [users, 2] or empty
     sensor_positions: np.ndarray  # [sensors, 2] or empty
     trace: np.ndarray  # [t + 1, users, 2] or empty

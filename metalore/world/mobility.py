@@ -115,7 +115,9 @@ def trace_positions(file: str, users: int, steps: int, step_s: float) -> np.ndar
     try:
         rows = np.genfromtxt(file, delimiter=",", names=True, dtype=float, encoding="utf-8", ndmin=1)
     except (OSError, ValueError) as error:
-        raise ValueError(f"users.mobility.file {file} cannot be read as a trace: {error}") from None
+        raise ValueError(
+            f"users.mobility.file {file} cannot be read as a trace: {str(error).splitlines()[0]}"
+        ) from None
     wanted = ("time_s", "user", "x_m", "y_m")
     if rows.dtype.names is None or any(name not in rows.dtype.names for name in wanted):
         raise ValueError(f"users.mobility.file {file} needs the columns {','.join(wanted)}")

@@ -278,8 +278,8 @@ def _generate(frame: Any) -> Any:
     for index in range(users, len(frame.devices)):
         updates = np.int64(1)
         if setup.periodic:
-            period, phase = frame.periods[index - users], frame.devices[index].phase
-            updates = np.int64(math.floor(after / period + phase) - math.floor(before / period + phase))
+            rate, phase = frame.rates[index - users], frame.devices[index].phase
+            updates = np.int64(math.floor(after * rate + phase) - math.floor(before * rate + phase))
         for j in range(updates):
             w0, w1, w2 = np.uint64(words[0, index]), np.uint64(words[1, index]), np.uint64(words[2, index])
             if j > 0:
@@ -329,7 +329,7 @@ def _weight_by_user_function(frame: Any, device: Any, body: Any) -> Any:
     scratch[4] = frame.envs[0].t * setup.step_s
     call_user(setup.user_scheduler, scratch)
     weight = scratch[RESULTS]
-    if not 0.0 <= weight < np.inf:
+    if not 0.0 <= weight <= 1e100:
         return BAD_SCHEDULER
     body.weight = weight
     return FINE
@@ -809,7 +809,7 @@ def _view(table: Any, e: Any) -> Any:
         _vector(table, 8, e, np.float64),  # request_factor
         _vector(table, 9, e, np.float64),  # update_factor
         _vector(table, 10, e, np.float64),  # update_sum
-        _vector(table, 11, e, np.float64),  # periods
+        _vector(table, 11, e, np.float64),  # rates
         _matrix(table, 12, e, np.float64),  # user_positions
         _matrix(table, 13, e, np.float64),  # sensor_positions
         _cube(table, 14, e, np.float64),  # trace
@@ -892,7 +892,7 @@ def _checked() -> Any:
 
     @cached_njit
     def check(given: Any, table: Any, chosen: Any, max_steps: Any, shares: Any) -> Any:
-        """Copy `given` into `shares` [e, s, 2], trimming what rounding put outside [0, 1].
+        """Copy `given` of those chosen [e] into `shares` [e, s, 2], trimming what rounding put outside [0, 1].
 
         Refuses what is no share, and stepping after the end; `shares` is untouched then.
         """
@@ -900,12 +900,15 @@ def _checked() -> Any:
         for e in range(len(chosen)):
             if chosen[e] and _view(table, e).envs[0].t >= max_steps:
                 return ENDED
-        source, target = given.reshape(-1), shares.reshape(-1)
+        source = given.reshape(-1)
         for i in range(len(source)):
             if not (-_SHARE_SLACK <= source[i] <= 1.0 + _SHARE_SLACK):
                 return NOT_A_SHARE
-        for i in range(len(source)):
-            target[i] = min(max(source[i], 0.0), 1.0)
+        for e in range(len(chosen)):
+            if chosen[e]:
+                for station in range(shares.shape[1]):
+                    for share in range(2):
+                        shares[e, station, share] = min(max(given[e, station, share], 0.0), 1.0)
         return FINE
 
     return check

@@ -28,7 +28,7 @@ _PROBLEMS = {
     compiled_step.BAD_MOBILITY: "the mobility function failed or left the map; it must return "
     "(x_m, y_m, m0, m1, m2, m3) with the point on the map",
     compiled_step.BAD_TRAFFIC: "the traffic function failed; it must return (0 or 1, Mbit >= 0, Gcycle >= 0)",
-    compiled_step.BAD_SCHEDULER: "the scheduler function failed; it must return a finite weight >= 0",
+    compiled_step.BAD_SCHEDULER: "the scheduler function failed; it must return a weight from 0 to 1e100",
 }
 _COMPILE_NOTICE_S = 2.0
 _BATCH = Frame._fields[Frame._fields.index(FIRST_OF_BATCH) : Frame._fields.index(FIRST_OF_THREAD)]
@@ -84,16 +84,15 @@ class World:
     def _make(self) -> None:
         self._functions = {point: compiled(point, f) for point, f in self.functions.items() if f is not None}
         addresses = {point: self._functions[point].address if point in self._functions else 0 for point in SIGNATURES}
-        self._frame: Frame = build_frame(
-            self.scenario, self.num_envs, self._threads, self._job_log, addresses
-        )
+        self._frame: Frame = build_frame(self.scenario, self.num_envs, self._threads, self._job_log, addresses)
         self._tables = [table_of(self._frame, thread) for thread in range(self._threads)]
         self._shares = np.full((self.num_envs, self.num_stations, 2), 0.5)
         self._everyone = np.ones(self.num_envs, np.bool_)
         self._max_steps = self.scenario.max_steps
         self._advance, self._restart, self._check = _entry_points()
         self._queue_lengths = self._frame.cells["count"]  # a field's view takes its time, and everybody wants this one
-        self._seeded = False
+        self._seeded = np.zeros(self.num_envs, np.bool_)
+        self._all_seeded = False
 
     # -- running -------------------------------------------------------------------------------------------------------
 
@@ -109,12 +108,12 @@ class World:
         if seed is not None:
             envs["seed"][mask] = self._seeds(seed)[mask]
             envs["episode"][mask] = 0
-        elif not self._seeded:
-            envs["seed"] = np.random.SeedSequence().generate_state(self.num_envs, np.uint64)
-            envs["episode"] = 0
         else:
             envs["episode"][mask] += 1
-        self._seeded = True
+            if not self._all_seeded and (fresh := mask & ~self._seeded).any():
+                envs["seed"][fresh] = np.random.SeedSequence().generate_state(self.num_envs, np.uint64)[fresh]
+                envs["episode"][fresh] = 0
+        self._mark_seeded(mask)
         self._shares[mask] = 0.5
         self._run(self._restart, mask)
 
@@ -133,13 +132,17 @@ class World:
             raise WorldError(
                 f"shares have shape {given.shape}; expected {self._shares.shape} (environments, stations, 2)"
             )
-        if not self._seeded:
-            raise WorldError("call reset before the first step")
         mask = self._mask(chosen)
+        if not self._all_seeded and not self._seeded[mask].all():
+            raise WorldError("call reset before the first step")
         problem = self._check(given, self._tables[0], mask, self._max_steps, self._shares)
         if problem:
             raise WorldError(_PROBLEMS[problem])
         self._run(self._advance, self._shares, mask)
+
+    def _mark_seeded(self, mask: np.ndarray) -> None:
+        self._seeded |= mask
+        self._all_seeded = bool(self._seeded.all())
 
     def _mask(self, chosen: np.ndarray | None) -> np.ndarray:
         if chosen is None:
@@ -166,7 +169,10 @@ class World:
 
     def _seeds(self, seed: int | Sequence[int]) -> np.ndarray:
         one = isinstance(seed, int | np.integer)
-        given = [int(seed) + i for i in range(self.num_envs)] if one else list(seed)  # type: ignore[arg-type]
+        try:
+            given = [int(seed) + i for i in range(self.num_envs)] if one else list(seed)  # type: ignore[arg-type]
+        except TypeError:
+            raise WorldError(f"seed is {seed!r}; give a whole number, or one for each world") from None
         if any(not isinstance(s, int | np.integer) or not 0 <= int(s) < 2**64 for s in given):
             raise WorldError("seeds are whole numbers from 0 to 2**64 - 1")
         if len(given) != self.num_envs:
@@ -188,7 +194,7 @@ class World:
             if mine.shape[1:] == theirs.shape[1:]:  # they differ where only one of the two keeps a job log
                 mine[...] = theirs[index]
         self._shares[...] = source._shares[index]
-        self._seeded = True
+        self._mark_seeded(source._seeded[index])
 
     def state(self) -> dict[str, np.ndarray]:
         """Everything that changes, by name: copies of the batch's arrays and the last shares."""
@@ -207,11 +213,11 @@ class World:
             if array.size != mine.size:
                 raise WorldError(f"the state's {name} holds {array.size} entries, this world's {mine.size}")
             mine[...] = array.reshape(mine.shape)
-        self._seeded = True
+        self._mark_seeded(self._everyone)
 
     def reseed(self, seeds: Sequence[int]) -> None:
         """Let environment i go on with the random numbers of ``seeds[i]``; what has happened in the episode stays."""
-        if not self._seeded:
+        if not np.all(self._seeded):
             raise WorldError("call reset before reseed")
         self._frame.envs["seed"] = self._seeds(seeds)
 
@@ -225,7 +231,7 @@ class World:
         self._pool = None
         self._make()
         self.restore(state)
-        self._seeded = seeded
+        self._seeded, self._all_seeded = seeded, bool(seeded.all())
 
     # -- what can be seen ----------------------------------------------------------------------------------------------
 

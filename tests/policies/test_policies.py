@@ -1,4 +1,4 @@
-"""Policies: their interface on batches, splits worked out by hand, and names that do not exist."""
+"""Simple rules: their interface on batches, splits worked out by hand, and names that do not exist."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_one_kind_takes_all() -> None:
 
 
 def test_names() -> None:
-    assert {name.partition(":")[0] for name in NAMES} == {name.partition(":")[0] for name in ALL}
+    assert {name.partition(":")[0] for name in ALL} <= {name.partition(":")[0] for name in NAMES}
     for name in ALL[1:]:
         assert make_policy(name).name == name
 

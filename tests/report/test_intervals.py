@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metalore.report.intervals import bootstrap_mean, decimals_for, interval, summarize, written
+from metalore.intervals import bootstrap_mean
+from metalore.report.intervals import decimals_for, interval, summarize, written
 
 
 def test_the_interval_is_the_one_of_theory_for_a_normal_sample() -> None:
@@ -31,7 +32,7 @@ def test_the_interval_is_the_same_every_time_and_in_any_chunk(monkeypatch: pytes
     values = np.random.default_rng(2).normal(size=50)
     before = bootstrap_mean(values)
     assert before == bootstrap_mean(values)
-    monkeypatch.setattr("metalore.report.intervals._CHUNK", 120)
+    monkeypatch.setattr("metalore.intervals._CHUNK", 120)
     assert before == bootstrap_mean(values)
 
 

@@ -1,0 +1,536 @@
+"""The page about learning: a learned policy beside full enumeration of fixed splits and simple rules.
+
+page = learning_page(Learning(episodes=episodes, enumeration=enumeration, course=course), "PPO and the grid")
+write_page(page, "results/demo/index.html")
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from metalore.report.figures import AGES, COMPARED, COURSE, comparison_figure, course_figure
+from metalore.report.intervals import bootstrap_mean, decimals_for, interval, summarize, written
+from metalore.report.learning_figures import (
+    PARETO,
+    AnyTable,
+    PolicyMap,
+    adaptation_figure,
+    best_split,
+    enumeration_figure,
+    frame,
+    one_look,
+    pareto_figure,
+    policy_map_figure,
+    training_figure,
+    working_points,
+)
+from metalore.report.measures import MEASURES, measure
+from metalore.report.page import Cell, Listing, Page, Picture, Section, Table, picture_of
+from metalore.report.simulation import (
+    LEFT,
+    WORK,
+    Simulation,
+    _course_in_words,
+    distribution_section,
+    setting_section,
+    summary_table,
+)
+
+RECOVERED = ("request_queue", "update_queue", "twin_age_s")
+MORE_AGES = ("signed_gap_s", "peak_age_s", *LEFT)
+
+
+@dataclass(frozen=True)
+class Dynamic:
+    """What came of traffic that changes within the episode.
+
+    Attributes:
+        course: `policy, measure, time_s, mean, sd`, means over episodes.
+        changes: `time_s, label`: when the traffic changed and to what.
+        episodes: `policy, seed` and measures, as in :class:`Learning`; None if not known.
+        tolerance, hold, smoothing: see :func:`time_to_recover`.
+    """
+
+    course: AnyTable
+    changes: AnyTable
+    episodes: AnyTable | None = None
+    tolerance: float = 0.1
+    hold: int = 20
+    smoothing: int = 9
+
+
+@dataclass(frozen=True)
+class Learning:
+    """The tables of a comparison; what is None or empty is left out of the page.
+
+    Attributes:
+        episodes: `policy, seed` and a column per measure (see :data:`metalore.report.MEASURES`), one row per episode,
+            on the same seeds for every policy, held out from training and search (the page says so). Several rows of a policy with one seed, as of PPO with five training
+            seeds, are averaged before they are compared.
+        enumeration: `bandwidth, compute` (parts for requests in [0, 1]), `objective`, and for the trade-offs `aori_s`,
+            `throughput_per_s`, `served_age_s`: means over episodes, one row per split of a full grid.
+        points: where policies work: `policy, bandwidth_share, compute_share` in [0, 1] and optionally `bandwidth_sd,
+            compute_sd`; None: from `course`.
+        course: `policy, measure, time_s, mean, sd, first`; `first` is the episode that is drawn.
+        ages: `policy, measure, value_s, requests, generated`: how often requests had each age.
+        maps: what policies do as a function of both queues.
+        training: `policy, seed, steps, return`, one row per evaluation; runs with the published settings under a
+            `policy` of their own.
+        baselines: `policy, mean, low, high` of returns to compare training with, on the same seeds as its evaluation.
+        dynamic: changing traffic.
+        learned, reference: the policy in question and the one it is judged by.
+        objective: the measure that `enumeration` is about.
+        drawn: policies in the figures over time, where many lines hide each other; empty: all.
+        about: as in :class:`metalore.report.Simulation`: `scenario`, `overrides`, `seeds`, `versions`, `command`,
+            each of which may be missing.
+    """
+
+    episodes: AnyTable | None = None
+    enumeration: AnyTable | None = None
+    points: AnyTable | None = None
+    course: AnyTable | None = None
+    ages: AnyTable | None = None
+    maps: Sequence[PolicyMap] = ()
+    training: AnyTable | None = None
+    baselines: AnyTable | None = None
+    dynamic: Dynamic | None = None
+    learned: str = "ppo"
+    reference: str = "best-fixed"
+    objective: str = "return"
+    drawn: Sequence[str] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def policies(self) -> list[str]:
+        """Every policy that is on the page, in the order of the tables."""
+        dynamic = [self.dynamic.episodes, self.dynamic.course] if self.dynamic else []
+        tables = [self.episodes, self.course, self.ages, self.points, *dynamic, self.training, self.baselines]
+        names = [name for table in tables if table is not None for name in frame(table)["policy"].unique()]
+        split = [self.reference] if self.enumeration is not None else []
+        return list(dict.fromkeys([*names, *split, *(seen.policy for seen in self.maps)]))
+
+    def of_drawn(self, table: AnyTable) -> pd.DataFrame:
+        """The rows of the policies in `drawn`."""
+        rows = frame(table)
+        return rows[rows["policy"].isin(list(self.drawn))] if self.drawn else rows
+
+
+def learning_page(learning: Learning, title: str, extra: Sequence[Section] = (), lead: str = "") -> Page:
+    """The page.
+
+    Args:
+        learning: what is known.
+        title: its title.
+        extra: sections before what was run again.
+        lead: its first paragraphs; empty: the comparison in words.
+    """
+    summary = None if learning.episodes is None else summarize(per_seed(learning.episodes))
+    with one_look(learning.policies):
+        parts = [
+            _setting(learning),
+            _comparison(learning, summary),
+            _enumeration(learning),
+            _trade_offs(learning, summary),
+            _distributions(learning),
+            _one_episode(learning),
+            _decisions(learning),
+            _training(learning),
+            _adaptation(learning),
+            _details(summary),
+            *extra,
+            _again(learning),
+        ]
+    versions = ", ".join(f"{name} {version}" for name, version in learning.about.get("versions", {}).items())
+    sections = [part for part in parts if part is not None]
+    return Page(title, lead or _lead(learning), sections, f"Made with {versions}." if versions else "")
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def per_seed(episodes: AnyTable) -> pd.DataFrame:
+    """One row per policy and seed: means over rows that share both, such as one for each training seed."""
+    rows = frame(episodes)
+    numbers = rows.select_dtypes("number").columns.union(["policy", "seed"], sort=False)
+    return rows[numbers].groupby(["policy", "seed"], sort=False, observed=True).mean().reset_index()
+
+
+def paired_differences(episodes: AnyTable, reference: str, measures: Sequence[str] = COMPARED) -> pd.DataFrame:
+    """Differences of each policy to a reference on the same seeds: `policy, measure, mean, low, high, episodes`.
+
+    Args:
+        episodes: `policy, seed` and the measures.
+        reference: the policy that is subtracted.
+        measures: which.
+
+    Raises:
+        ValueError: the reference has no episodes, or a policy shares no seed with it.
+    """
+    rows = per_seed(episodes)
+    base = rows[rows["policy"] == reference].set_index("seed")
+    if base.empty:
+        raise ValueError(f"no episodes of {reference}; there are {', '.join(rows['policy'].unique())}")
+    found = []
+    for policy, part in rows[rows["policy"] != reference].groupby("policy", sort=False, observed=True):
+        own = part.set_index("seed")
+        seeds = own.index.intersection(base.index)
+        if not len(seeds):
+            raise ValueError(f"{policy} and {reference} have no seed in common, so their episodes are no pairs")
+        for name in measures:
+            values = own.loc[seeds, name].to_numpy(float) - base.loc[seeds, name].to_numpy(float)
+            found.append((policy, name, *bootstrap_mean(values), int((~np.isnan(values)).sum())))
+    return pd.DataFrame(found, columns=["policy", "measure", "mean", "low", "high", "episodes"])
+
+
+def worst_decile(episodes: AnyTable, measures: Sequence[str] = COMPARED) -> pd.DataFrame:
+    """Mean of the worst tenth of a policy's episodes in each measure (at least one): `policy, measure, mean`.
+
+    Which way is worse is that of :data:`metalore.report.MEASURES`; a measure without one is left out.
+    """
+    found = []
+    for policy, part in frame(episodes).groupby("policy", sort=False, observed=True):
+        for name in measures:
+            if measure(name).better is None:
+                continue
+            values = np.sort(part[name].dropna().to_numpy(float))
+            count = math.ceil(len(values) / 10)
+            worst = values[:count] if measure(name).better == "more" else values[len(values) - count :]
+            found.append((policy, name, float(worst.mean()) if count else math.nan))
+    return pd.DataFrame(found, columns=["policy", "measure", "mean"])
+
+
+def time_to_recover(
+    course: AnyTable,
+    change_time: float,
+    *,
+    until: float = math.inf,
+    tolerance: float = 0.1,
+    hold: int = 20,
+    smoothing: int = 9,
+    floor: float = 0.0,
+) -> float:
+    """Seconds from a change to the first time when a measure is back at its new steady mean and stays there.
+
+    Only points with ``change_time <= time_s < until`` count. They are smoothed with a centred running mean over
+    `smoothing` points, cut short at both ends so that nothing from before the change leaks in. The new steady mean is
+    the mean of the last quarter of them. The measure is back where the smoothed value is within ``tolerance *
+    max(|steady mean|, floor)`` of it, and it has recovered at the first point from which it is back for `hold` points.
+
+    Args:
+        course: `time_s, mean` of one policy and one measure; points without a value are skipped.
+        change_time: when the traffic changed.
+        until: when it changed again.
+        tolerance: part of the steady mean.
+        hold: points that it has to stay.
+        smoothing: points of the running mean, odd.
+        floor: the least size that the tolerance is a part of, for means near zero.
+
+    Returns:
+        0 if it never left; NaN if it did not come back for `hold` points, or if there is no steady mean: the halves of
+        the last quarter differ by more than the tolerance, as those of a queue that grows without end do.
+    """
+    seen = frame(course)[["time_s", "mean"]].dropna().sort_values("time_s", kind="stable")
+    seen = seen[(seen["time_s"] >= change_time) & (seen["time_s"] < until)]
+    time, values = seen["time_s"].to_numpy(float), seen["mean"].to_numpy(float)
+    last = values[-(len(values) // 4) :]
+    if len(values) < max(hold, 8):
+        return math.nan
+    allowed = tolerance * max(abs(float(last.mean())), floor)
+    halves = np.array_split(last, 2)
+    if abs(halves[0].mean() - halves[1].mean()) > allowed:
+        return math.nan
+    kernel = np.ones(min(smoothing, len(values)))
+    smooth = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+    back = np.abs(smooth - last.mean()) <= allowed
+    stays = np.convolve(back, np.ones(hold), "valid") > hold - 0.5
+    return float(time[np.argmax(stays)] - change_time) if stays.any() else math.nan
+
+
+def recovery(dynamic: Dynamic, measures: Sequence[str] = RECOVERED) -> pd.DataFrame:
+    """How long policies take after each change: `policy, measure, change, time_s, recovery_s`; NaN: not recovered."""
+    course, changes = frame(dynamic.course), frame(dynamic.changes).sort_values("time_s")
+    times = [*changes["time_s"].to_list(), math.inf]
+    found = []
+    for (policy, name), part in course.groupby(["policy", "measure"], sort=False, observed=True):
+        if name not in measures:
+            continue
+        for i, label in enumerate(changes["label"]):
+            took = time_to_recover(
+                part, times[i], until=times[i + 1], tolerance=dynamic.tolerance, hold=dynamic.hold,
+                smoothing=dynamic.smoothing, floor=1.0 if measure(name).unit == "jobs" else 0.0,
+            )  # fmt: skip
+            found.append((policy, name, label, times[i], took))
+    return pd.DataFrame(found, columns=["policy", "measure", "change", "time_s", "recovery_s"])
+
+
+# -- sections ----------------------------------------------------------------------------------------------------------
+
+
+def _known(table: pd.DataFrame, measures: Sequence[str]) -> list[str]:
+    """Those measures that a long table has."""
+    there = set(table["measure"])
+    return [name for name in measures if name in there]
+
+
+def _lead(learning: Learning) -> str:
+    said = []
+    if learning.episodes is not None:
+        said.append(_verdict(learning, learning.episodes, "B"))
+    if learning.dynamic is not None and learning.dynamic.episodes is not None:
+        said.append(_verdict(learning, learning.dynamic.episodes, "Under changing traffic, b"))
+    return " ".join(said) or "Fixed splits, simple rules and learned policies of sharing an edge cell."
+
+
+def _verdict(learning: Learning, episodes: AnyTable, where: str) -> str:
+    """How the policy in question fares against the reference, with numbers."""
+    rows, name = per_seed(episodes), learning.objective
+    ours, theirs = (rows[rows["policy"] == policy] for policy in (learning.learned, learning.reference))
+    if name not in rows or ours.empty or theirs.empty:
+        return ""
+    means = [float(part[name].mean()) for part in (ours, theirs)]
+    difference = paired_differences(rows, learning.reference, [name]).set_index("policy").loc[learning.learned]
+    low, high = float(difference["low"]), float(difference["high"])
+    better = measure(name).better
+    gain = 0 if low <= 0 <= high or math.isnan(low) else 1 if (low > 0) == (better != "less") else -1
+    decimals = decimals_for(means)
+    outcome = {1: "is better than", 0: "cannot be told from", -1: "is worse than"}[gain]
+    return (
+        f"{where}y mean {measure(name).label.lower()}, {learning.learned} ({written(means[0], decimals)}) {outcome} "
+        f"{learning.reference} ({written(means[1], decimals)}) on the same {int(difference['episodes']):,} seeds: "
+        f"paired difference {_signed(float(difference['mean']), decimals)}, 95 % interval "
+        f"{interval(low, high, decimals)}."
+    )
+
+
+def _signed(value: float, decimals: int) -> str:
+    text = written(value, decimals)
+    return f"+{text}" if value > 0 and text.strip("0.,") else text
+
+
+def _setting(learning: Learning) -> Section | None:
+    if not {"scenario", "overrides", "seeds"} <= set(learning.about):
+        return None
+    nothing = pd.DataFrame()
+    return setting_section(Simulation(learning.about, nothing, nothing, nothing))
+
+
+def _comparison(learning: Learning, summary: pd.DataFrame | None) -> Section | None:
+    if learning.episodes is None or summary is None:
+        return None
+    shown = _known(summary, COMPARED)
+    text = (
+        "Every policy met the same episodes, on seeds that neither training nor search had seen. Differences are taken "
+        "episode by episode, so that the luck of an episode cancels. The published AoSI is small also when request and "
+        "update are equally late, so the age of served data and the age at the twin stand beside it."
+    )
+    means = summary_table(summary, shown, "Mean per episode and its 95 % bootstrap interval; the best mean is bold.")
+    worst = worst_decile(per_seed(learning.episodes), shown).assign(low=math.nan, high=math.nan)
+    caption = "Mean of the worst tenth of episodes, for each measure by itself; the best is bold."
+    content: list[Picture | Table | Listing] = [
+        means,
+        picture_of(
+            comparison_figure(summary, shown), _means_in_words(summary, shown),
+            "Means (marks) with 95 % bootstrap intervals (lines, where they are wider than the mark).",
+        ),
+        *_paired_table(learning.episodes, learning.reference, shown),
+        summary_table(worst, _known(worst, shown), caption),
+    ]  # fmt: skip
+    return Section("Comparison", text, content)
+
+
+def _means_in_words(summary: pd.DataFrame, measures: Sequence[str]) -> str:
+    said = []
+    for name in measures:
+        part = summary[summary["measure"] == name]
+        means = part["mean"].to_numpy(float) * measure(name).scale
+        decimals = decimals_for(means)
+        values = ", ".join(f"{p} {written(m, decimals)}" for p, m in zip(part["policy"], means, strict=True))
+        said.append(f"{measure(name).title}: {values}.")
+    return "Means of each policy. " + " ".join(said)
+
+
+def _paired_table(episodes: AnyTable, reference: str, measures: Sequence[str]) -> list[Table]:
+    """The table of paired differences; none where nothing can be paired."""
+    names = list(frame(episodes)["policy"].unique())
+    if reference not in names or len(names) < 2:
+        return []
+    found = paired_differences(episodes, reference, measures)
+    rows: list[list[str | Cell]] = [[str(policy)] for policy in found["policy"].unique()]
+    for name in measures:
+        part = found[found["measure"] == name]
+        means, lows, highs = (part[c].to_numpy(float) * measure(name).scale for c in ("mean", "low", "high"))
+        decimals = decimals_for(means)
+        for row, mean, low, high in zip(rows, means, lows, highs, strict=True):
+            row.append(Cell(_signed(mean, decimals), interval(low, high, decimals), bool(low > 0 or high < 0)))
+    caption = (
+        f"Paired differences to {reference}, and their 95 % bootstrap intervals; bold where zero lies outside. "
+        "More return and throughput are better, and lower ages."
+    )
+    return [Table(caption, ["Policy", *(measure(name).title for name in measures)], rows)]
+
+
+def _enumeration(learning: Learning) -> Section | None:
+    if learning.enumeration is None:
+        return None
+    grid, name = frame(learning.enumeration), learning.objective
+    points = learning.points
+    if points is None and learning.course is not None:
+        points = working_points(learning.course)
+    top = grid.iloc[best_split(grid, name)]
+    values, what = grid[name].to_numpy(float), measure(name)
+    near = int((np.abs(values - top[name]) <= 0.05 * abs(top[name])).sum())
+    decimals = decimals_for([top[name] * what.scale])
+    text = (
+        f"All {len(grid):,} splits of a grid ran through the same episodes. The best one gives requests "
+        f"{top['bandwidth'] * 100:.3g} % of the bandwidth and {top['compute'] * 100:.3g} % of the compute, with a mean "
+        f"{what.label.lower()} of {written(top[name] * what.scale, decimals)}{f' {what.unit}' if what.unit else ''}; "
+        f"{near} of {len(grid):,} splits are within 5 % of that. The best of many looks better than it is on the "
+        "episodes it was chosen by; the comparison above is on others."
+    )
+    seen = [] if points is None else [
+        f"{row['policy']} at {row['bandwidth_share']:.0%} of bandwidth and {row['compute_share']:.0%} of compute"
+        for _, row in frame(points).iterrows()
+    ]  # fmt: skip
+    figure = enumeration_figure(grid, points, objective=name, best=learning.reference, spread=(learning.learned,))
+    caption = (
+        f"Left: mean {what.label.lower()} of each fixed split (colour), the lines within 5 % (solid) and 10 % (dotted) "
+        "of the top, the best split (ring), and the mean shares that other policies chose (marks); the cross is one "
+        f"standard deviation of {learning.learned} over time and seeds. Where the colour bar ends in a point, a long "
+        "tail is cut off. Right: the best that can be reached for each share."
+    )
+    alt = f"Heat map of {what.label.lower()} over both shares, with its top. Policies: {'; '.join(seen) or 'none'}."
+    return Section("Full enumeration", text, [picture_of(figure, alt, caption)])
+
+
+def _trade_offs(learning: Learning, summary: pd.DataFrame | None) -> Section | None:
+    wanted = ("aori_s", *PARETO)
+    if summary is None or set(_known(summary, wanted)) != set(wanted):
+        return None
+    grid = frame(learning.enumeration) if learning.enumeration is not None else None
+    cloud = grid if grid is not None and set(wanted) <= set(grid) else None
+    dots = "every fixed split of the grid (dots) and their front (line)" if cloud is not None else "their front (line)"
+    caption = (
+        f"Throughput and freshness against delay: policies (marks, with 95 % intervals), {dots}. The front joins "
+        "those that no other one beats in both measures of a panel. Splits far worse than every policy lie outside."
+    )
+    text = "A mark beyond the front of the fixed splits is a policy that does what none of them does."
+    picture = picture_of(pareto_figure(summary, cloud), _means_in_words(summary, wanted), caption)
+    return Section("Throughput, delay and freshness", text, [picture])
+
+
+def _distributions(learning: Learning) -> Section | None:
+    if learning.ages is None:
+        return None
+    nothing = pd.DataFrame()
+    return distribution_section(Simulation(learning.about, nothing, nothing, frame(learning.ages)))
+
+
+def _one_episode(learning: Learning) -> Section | None:
+    if learning.course is None:
+        return None
+    course = learning.of_drawn(learning.course)
+    one = course.assign(mean=course["first"] if "first" in course else course["mean"], sd=math.nan)
+    one = one[one["mean"].notna()]
+    shown = _known(one, COURSE)
+    noisy = [*AGES, "reward"]
+    window = max(1, len(one["time_s"].unique()) // 40)
+    smooth = one.groupby(["policy", "measure"], sort=False, observed=True)["mean"].transform(
+        lambda values: values.rolling(window, center=True, min_periods=1).mean()
+    )
+    one = one.assign(mean=one["mean"].where(~one["measure"].isin(noisy), smooth))
+    caption = (
+        f"One episode, the same for all policies. Ages and rewards are running means over {window} "
+        "points; AoRI and AoSI are those of the requests completed then."
+    )
+    text = "A queue or an age that still grows at the end says that the cell is overloaded for that kind of job."
+    picture = picture_of(course_figure(one, shown), _course_in_words(one), caption)
+    return Section("One episode", text, [picture])
+
+
+def _decisions(learning: Learning) -> Section | None:
+    if not learning.maps:
+        return None
+    visits = any(seen.visits is not None for seen in learning.maps)
+    caption = (
+        "Shares for requests as a function of both queues (axes logarithmic, from zero; white lines at 25, 50 and "
+        "75 %)." + (" Nine of ten decisions were taken within the red line." if visits else "")
+    )
+    said = [
+        f"{seen.policy} gives requests {np.min(seen.bandwidth_share):.0%} to {np.max(seen.bandwidth_share):.0%} of the "
+        f"bandwidth and {np.min(seen.compute_share):.0%} to {np.max(seen.compute_share):.0%} of the compute"
+        for seen in learning.maps
+    ]
+    text = "A policy that sees nothing but the two queue lengths is a pair of surfaces, so all of it can be drawn. " + (
+        "Outside the red line it hardly ever was, so that little can be read from what it does there." if visits else ""
+    )
+    picture = picture_of(policy_map_figure(learning.maps), f"Heat maps: {'; '.join(said)}.", caption)
+    return Section("What the policy does", text, [picture])
+
+
+def _training(learning: Learning) -> Section | None:
+    if learning.training is None:
+        return None
+    runs = frame(learning.training)
+    last = runs.sort_values("steps").groupby(["policy", "seed"], sort=False, observed=True)["return"].last()
+    said = [
+        f"{policy} ends at {written(float(ends.mean()), decimals_for(ends.to_numpy(float)))} over {len(ends)} seed"
+        f"{'s' if len(ends) > 1 else ''}"
+        for policy, ends in last.groupby(level="policy", sort=False)
+    ]
+    caption = (
+        "Return of the deterministic policy over training: one faint line per seed, their mean (bold) and one standard "
+        "deviation over seeds (band); a seed that stopped early keeps its last value."
+    ) + (" Dashed: policies that need no training, with 95 % intervals." if learning.baselines is not None else "")
+    picture = picture_of(training_figure(runs, learning.baselines), f"Training curves: {'; '.join(said)}.", caption)
+    return Section("Training", "", [picture])
+
+
+def _adaptation(learning: Learning) -> Section | None:
+    dynamic = learning.dynamic
+    if dynamic is None:
+        return None
+    course = learning.of_drawn(dynamic.course)
+    took = recovery(Dynamic(course, dynamic.changes, None, dynamic.tolerance, dynamic.hold, dynamic.smoothing))
+    labels = list(dict.fromkeys(zip(took["time_s"], took["change"], strict=True)))
+    header = ["Policy", *(f"{label}, at {time:g} s" for time, label in labels)]
+    caption = (
+        f"seconds after each change until the mean over episodes, smoothed over {dynamic.smoothing} points, is within "
+        f"{dynamic.tolerance:.0%} of its new steady mean (that of the last quarter before the next change; of a queue, "
+        f"at least of one job) and stays for {dynamic.hold} points. A dash: not before the next change."
+    )
+    tables = []
+    for name in _known(took, RECOVERED):
+        part = took[took["measure"] == name].groupby("policy", sort=False, observed=True)["recovery_s"]
+        rows = [[str(policy), *(written(value, 1) for value in values)] for policy, values in part]
+        tables.append(Table(f"Time to recover, {measure(name).label.lower()}: {caption}", header, rows))
+        caption = "the same definition."
+    pairs = [] if dynamic.episodes is None else _paired_table(dynamic.episodes, learning.reference, COMPARED)
+    figure = adaptation_figure(course, dynamic.changes)
+    note = "Means over episodes (lines) and one standard deviation (bands); vertical lines: the traffic changes."
+    text = "A fixed split keeps its shares when the traffic changes; a policy that sees the queues can follow them."
+    return Section("Changing traffic", text, [picture_of(figure, _course_in_words(course), note), *pairs, *tables])
+
+
+def _details(summary: pd.DataFrame | None) -> Section | None:
+    if summary is None:
+        return None
+    rows = [[MEASURES[name].title, MEASURES[name].meaning] for name in _known(summary, (*COMPARED, *MORE_AGES, *WORK))]
+    tables = [Table("What the measures mean.", ["Measure", "Meaning"], rows, False)]
+    if other := _known(summary, MORE_AGES):
+        tables.append(summary_table(summary, other, "Other ages, what still waits at the end, and fairness."))
+    if work := _known(summary, WORK):
+        tables.append(summary_table(summary, work, "Work done per episode."))
+    return Section("In detail", "Means with 95 % bootstrap intervals.", tables)
+
+
+def _again(learning: Learning) -> Section | None:
+    if not learning.about.get("command"):
+        return None
+    text = "The same command gives the same numbers, on any number of threads."
+    return Section("Run it again", text, [Listing(learning.about["command"])])
