@@ -218,9 +218,9 @@ def non_dominated(points: np.ndarray, maximize: Sequence[bool]) -> np.ndarray:
     Returns:
         [n] of bool; of equal points all or none.
     """
+    if np.ndim(points) != 2 or np.shape(points)[1] != len(maximize):
+        raise ValueError(f"points of shape {np.shape(points)} do not go with {len(maximize)} directions")
     values = np.where(np.asarray(maximize, bool), 1.0, -1.0) * np.asarray(points, float)
-    if values.ndim != 2 or len(maximize) != values.shape[1]:
-        raise ValueError(f"points of shape {values.shape} do not go with {len(maximize)} directions")
     known = np.isfinite(values).all(axis=1)
     front, others = known.copy(), values[known]
     for i in np.flatnonzero(known):
@@ -247,7 +247,7 @@ def pareto_figure(
         panels = np.atleast_1d(figure.subplots(1, len(ys)))
         for axes, y in zip(panels, ys, strict=True):
             _cloud(axes, cloud, x, y, faint=enumeration is not None)
-            for policy, style in styles.items():
+            for policy, style in reversed(styles.items()):  # the first lies on top
                 _placed(axes, summary[summary["policy"] == policy].set_index("measure"), x, y, style)
             _trade_axes(axes, x, y, cloud, means)
         extra = [Line2D([], [], color="#3A4250", linewidth=1, marker=".", markersize=4, label="front of fixed splits")]

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from metalore.intervals import paired_difference, worst_mean
+from metalore.report.evaluation import difference_table, signed
 from metalore.report.figures import AGES, COMPARED, COURSE, comparison_figure, course_figure
-from metalore.report.intervals import bootstrap_mean, decimals_for, interval, summarize, written
+from metalore.report.intervals import decimals_for, interval, summarize, written
 from metalore.report.learning_figures import (
     PARETO,
     AnyTable,
@@ -31,7 +33,7 @@ from metalore.report.learning_figures import (
     working_points,
 )
 from metalore.report.measures import MEASURES, measure
-from metalore.report.page import Cell, Listing, Page, Picture, Section, Table, picture_of
+from metalore.report.page import Listing, Page, Picture, Section, Table, picture_of
 from metalore.report.simulation import (
     LEFT,
     WORK,
@@ -71,8 +73,8 @@ class Learning:
 
     Attributes:
         episodes: `policy, seed` and a column per measure (see :data:`metalore.report.MEASURES`), one row per episode,
-            on the same seeds for every policy, held out from training and search (the page says so). Several rows of a policy with one seed, as of PPO with five training
-            seeds, are averaged before they are compared.
+            on the same seeds for every policy, held out from training and search (the page says so).
+            Several rows of a policy with one seed, as of PPO with five training seeds, are averaged first.
         enumeration: `bandwidth, compute` (parts for requests in [0, 1]), `objective`, and for the trade-offs `aori_s`,
             `throughput_per_s`, `served_age_s`: means over episodes, one row per split of a full grid.
         points: where policies work: `policy, bandwidth_share, compute_share` in [0, 1] and optionally `bandwidth_sd,
@@ -183,26 +185,27 @@ def paired_differences(episodes: AnyTable, reference: str, measures: Sequence[st
         if not len(seeds):
             raise ValueError(f"{policy} and {reference} have no seed in common, so their episodes are no pairs")
         for name in measures:
-            values = own.loc[seeds, name].to_numpy(float) - base.loc[seeds, name].to_numpy(float)
-            found.append((policy, name, *bootstrap_mean(values), int((~np.isnan(values)).sum())))
+            pairs = [part.loc[seeds, name].to_numpy(float) for part in (own, base)]
+            both = int((~np.isnan(pairs[0] - pairs[1])).sum())
+            found.append((policy, name, *paired_difference(*pairs), both))
     return pd.DataFrame(found, columns=["policy", "measure", "mean", "low", "high", "episodes"])
 
 
 def worst_decile(episodes: AnyTable, measures: Sequence[str] = COMPARED) -> pd.DataFrame:
-    """Mean of the worst tenth of a policy's episodes in each measure (at least one): `policy, measure, mean`.
+    """Mean of the worst tenth of a policy's episodes in each measure: `policy, measure, mean, low, high`.
 
     Which way is worse is that of :data:`metalore.report.MEASURES`; a measure without one is left out.
     """
     found = []
     for policy, part in frame(episodes).groupby("policy", sort=False, observed=True):
         for name in measures:
-            if measure(name).better is None:
-                continue
-            values = np.sort(part[name].dropna().to_numpy(float))
-            count = math.ceil(len(values) / 10)
-            worst = values[:count] if measure(name).better == "more" else values[len(values) - count :]
-            found.append((policy, name, float(worst.mean()) if count else math.nan))
-    return pd.DataFrame(found, columns=["policy", "measure", "mean"])
+            values = part[name].to_numpy(float)
+            if measure(name).better == "more":
+                found.append((policy, name, *worst_mean(values)))
+            elif measure(name).better == "less":
+                value, low, high = worst_mean(-values)
+                found.append((policy, name, -value, -high, -low))
+    return pd.DataFrame(found, columns=["policy", "measure", "mean", "low", "high"])
 
 
 def time_to_recover(
@@ -303,14 +306,9 @@ def _verdict(learning: Learning, episodes: AnyTable, where: str) -> str:
     return (
         f"{where}y mean {measure(name).label.lower()}, {learning.learned} ({written(means[0], decimals)}) {outcome} "
         f"{learning.reference} ({written(means[1], decimals)}) on the same {int(difference['episodes']):,} seeds: "
-        f"paired difference {_signed(float(difference['mean']), decimals)}, 95 % interval "
+        f"paired difference {signed(float(difference['mean']), decimals)}, 95 % interval "
         f"{interval(low, high, decimals)}."
     )
-
-
-def _signed(value: float, decimals: int) -> str:
-    text = written(value, decimals)
-    return f"+{text}" if value > 0 and text.strip("0.,") else text
 
 
 def _setting(learning: Learning) -> Section | None:
@@ -330,8 +328,8 @@ def _comparison(learning: Learning, summary: pd.DataFrame | None) -> Section | N
         "update are equally late, so the age of served data and the age at the twin stand beside it."
     )
     means = summary_table(summary, shown, "Mean per episode and its 95 % bootstrap interval; the best mean is bold.")
-    worst = worst_decile(per_seed(learning.episodes), shown).assign(low=math.nan, high=math.nan)
-    caption = "Mean of the worst tenth of episodes, for each measure by itself; the best is bold."
+    worst = worst_decile(learning.episodes, shown)
+    caption = "Mean of the worst tenth of episodes, for each measure by itself, and its interval; the best is bold."
     content: list[Picture | Table | Listing] = [
         means,
         picture_of(
@@ -361,18 +359,11 @@ def _paired_table(episodes: AnyTable, reference: str, measures: Sequence[str]) -
     if reference not in names or len(names) < 2:
         return []
     found = paired_differences(episodes, reference, measures)
-    rows: list[list[str | Cell]] = [[str(policy)] for policy in found["policy"].unique()]
-    for name in measures:
-        part = found[found["measure"] == name]
-        means, lows, highs = (part[c].to_numpy(float) * measure(name).scale for c in ("mean", "low", "high"))
-        decimals = decimals_for(means)
-        for row, mean, low, high in zip(rows, means, lows, highs, strict=True):
-            row.append(Cell(_signed(mean, decimals), interval(low, high, decimals), bool(low > 0 or high < 0)))
     caption = (
         f"Paired differences to {reference}, and their 95 % bootstrap intervals; bold where zero lies outside. "
         "More return and throughput are better, and lower ages."
     )
-    return [Table(caption, ["Policy", *(measure(name).title for name in measures)], rows)]
+    return [difference_table(found, measures, caption)]
 
 
 def _enumeration(learning: Learning) -> Section | None:
@@ -501,8 +492,8 @@ def _adaptation(learning: Learning) -> Section | None:
     header = ["Policy", *(f"{label}, at {time:g} s" for time, label in labels)]
     caption = (
         f"seconds after each change until the mean over episodes, smoothed over {dynamic.smoothing} points, is within "
-        f"{dynamic.tolerance:.0%} of its new steady mean (that of the last quarter before the next change; of a queue, "
-        f"at least of one job) and stays for {dynamic.hold} points. A dash: not before the next change."
+        f"{dynamic.tolerance * 100:.3g} % of its new steady mean (that of the last quarter before the next change; "
+        f"of a queue, at least of one job) and stays for {dynamic.hold} points. A dash: not before the next change."
     )
     tables = []
     for name in _known(took, RECOVERED):

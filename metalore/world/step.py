@@ -210,6 +210,7 @@ def _create(frame: Any, index: Any, kind: Any, data: Any, compute: Any) -> None:
         tally[base + LOST] += 1.0
         tally[base + MBIT_LOST] += data
         tally[base + GCYCLE_LOST] += compute
+        tally[base + CREATED_IN_SYSTEM] -= env.t
         return
     record = frame.jobs[job]
     record.device, record.created = index, env.t
@@ -221,7 +222,6 @@ def _create(frame: Any, index: Any, kind: Any, data: Any, compute: Any) -> None:
             record.update = frame.devices[setup.users + record.sensor].newest
     if setup.logging:
         frame.numbers[job] = number
-    tally[base + CREATED_IN_SYSTEM] += env.t
     if device.count == 0:
         device.remaining, device.started = data, -1
     device.backlog += data
@@ -473,39 +473,63 @@ def _lose(frame: Any, station: Any, kind: Any, job: Any, unprocessed: Any, outco
 @njit
 def _compute(frame: Any, station: Any, kind: Any, budget: Any) -> None:
     """Work off a station's queue with `budget` Gcycle."""
-    setup, cell, t = frame.setup[0], frame.cells[station, kind], frame.envs[0].t
-    processed = 0.0
+    setup, cell, t, tally = frame.setup[0], frame.cells[station, kind], frame.envs[0].t, frame.tally[station]
+    # Sums are kept in registers through the loop: compiled code must else reload them after every store to a job.
+    processed, worth = 0.0, 0.0
+    completed = device_wait = transmission = server_wait = processing = 0
+    late = synchronized = aosi = signed_gap = data_age = 0
     while cell.count > 0 and budget > NOTHING:
-        job = cell.head
-        record = frame.jobs[job]
+        record = frame.jobs[cell.head]
         if kind == REQUEST:
             if setup.churn and _nobody_waits(frame, record):
-                _next_in_queue(frame, cell)
-                _lose(frame, station, kind, job, np.float64(cell.remaining), LEFT)
-                _refresh_head(frame, cell)
+                _drop_head(frame, station)
                 continue
-            if cell.started < 0 and not _may_start(frame, job):
+            if cell.started < 0 and not _may_start(frame, record):
                 break
         if cell.started < 0:
             cell.started = t
-            if frame.setup[0].logging:
-                frame.log[frame.numbers[job]].proc_start = t
+            if setup.logging:
+                frame.log[frame.numbers[cell.head]].proc_start = t
         if cell.remaining > budget + NOTHING:
             cell.remaining -= budget
             cell.backlog -= budget
             processed += budget
-            budget = 0.0
+            break
+        budget -= cell.remaining
+        processed += cell.remaining
+        completed += 1
+        device_wait += record.tx_start - record.created
+        transmission += record.tx_end - record.tx_start
+        server_wait += cell.started - record.tx_end
+        processing += t - cell.started
+        if kind == UPDATE:
+            _refresh_twin(frame, station, record)
         else:
-            budget -= cell.remaining
-            processed += cell.remaining
-            _next_in_queue(frame, cell)
-            if kind == REQUEST:
-                _complete_request(frame, station, job)
-            else:
-                _complete_update(frame, station, job)
-            _count_completion(frame, station, kind, job, cell.started)
-            _refresh_head(frame, cell)
-    frame.tally[station, kind * PER_KIND + GCYCLE_PROCESSED] += processed
+            if setup.pairing == AT_COMPLETION:
+                _pair_at_completion(frame, record)
+            late += (t - record.created) * setup.step_s > setup.delay_threshold_s
+            if record.sensor >= 0:
+                gap = record.created - record.update
+                synchronized += 1
+                aosi += abs(gap)
+                signed_gap += gap
+                data_age += t - record.update
+                worth += _value_of_age(frame, abs(gap))
+        _leave_queue(frame, cell, kind)
+    base = kind * PER_KIND
+    tally[base + GCYCLE_PROCESSED] += processed
+    tally[base + COMPLETED_JOBS] += completed
+    tally[base + DEVICE_WAIT] += device_wait
+    tally[base + TRANSMISSION] += transmission
+    tally[base + SERVER_WAIT] += server_wait
+    tally[base + PROCESSING] += processing
+    if kind == REQUEST:
+        tally[LATE] += late
+        tally[SYNCHRONIZED] += synchronized
+        tally[AOSI] += aosi
+        tally[SIGNED_GAP] += signed_gap
+        tally[DATA_AGE] += data_age
+        frame.terms[0] += setup.sync_reward * worth
 
 
 @njit
@@ -515,23 +539,42 @@ def _nobody_waits(frame: Any, job: Any) -> Any:
 
 
 @njit
-def _next_in_queue(frame: Any, cell: Any) -> None:
+def _next_in_queue(frame: Any, cell: Any) -> Any:
+    """Take the head job out of a queue; the next one is untouched."""
     cell.backlog -= cell.remaining
-    pop(frame.jobs, cell)
-
-
-@njit
-def _refresh_head(frame: Any, cell: Any) -> None:
-    """Forget the job that left the head of a queue; the next one is untouched."""
+    job = pop(frame.jobs, cell)
     cell.started = -1
     if cell.count > 0:
         cell.remaining = np.float64(frame.jobs[cell.head].compute)
+    return job
 
 
 @njit
-def _may_start(frame: Any, job: Any) -> Any:
+def _drop_head(frame: Any, station: Any) -> None:
+    """A request at the head that nobody waits for is lost."""
+    cell = frame.cells[station, REQUEST]
+    unprocessed = cell.remaining
+    _lose(frame, station, REQUEST, _next_in_queue(frame, cell), unprocessed, LEFT)
+
+
+@njit
+def _leave_queue(frame: Any, cell: Any, kind: Any) -> None:
+    """A completed job leaves."""
+    job = _next_in_queue(frame, cell)
+    record = frame.jobs[job]
+    frame.devices[record.device].completed += 1
+    if frame.setup[0].logging:
+        row = frame.log[frame.numbers[job]]
+        row.completed, row.outcome = frame.envs[0].t, COMPLETED
+        if kind == REQUEST:
+            row.sensor, row.update_created = max(record.sensor, -1), max(record.update, -1)
+    free_job(frame.envs[0], frame.jobs, job)
+
+
+@njit
+def _may_start(frame: Any, record: Any) -> Any:
     """Fix a request's sensor and update, if its sensor has one at all."""
-    record, users = frame.jobs[job], frame.setup[0].users
+    users = frame.setup[0].users
     sensor = record.sensor if frame.setup[0].pairing == AT_CREATION else _nearest_sensor(frame, record.device)
     if sensor == NO_SENSOR:
         record.sensor = record.update = NO_SENSOR
@@ -546,61 +589,30 @@ def _may_start(frame: Any, job: Any) -> Any:
 
 
 @njit
-def _complete_request(frame: Any, station: Any, job: Any) -> None:
-    """Ages and reward of a request at its completion."""
-    setup, record, t = frame.setup[0], frame.jobs[job], frame.envs[0].t
-    tally, terms = frame.tally[station], frame.terms
-    if setup.pairing == AT_COMPLETION:
-        sensor = _nearest_sensor(frame, record.device)
-        if sensor != NO_SENSOR and frame.devices[setup.users + sensor].newest >= 0:
-            record.sensor, record.update = sensor, frame.devices[setup.users + sensor].newest
-    if (t - record.created) * setup.step_s > setup.delay_threshold_s:
-        tally[LATE] += 1.0
-        terms[1] -= setup.delay_penalty
-    terms[2] += setup.throughput_weight
-    if record.sensor < 0:
-        return
-    gap = record.created - record.update
-    lag = abs(gap)
-    tally[SYNCHRONIZED] += 1.0
-    tally[AOSI] += lag
-    tally[SIGNED_GAP] += gap
-    tally[DATA_AGE] += t - record.update
-    known = len(frame.value_of_age)
-    value = frame.value_of_age[lag] if lag < known else setup.discount ** (lag * setup.step_s)
-    terms[0] += setup.sync_reward * value
-    terms[4] -= setup.served_age_weight * (t - record.update) * setup.step_s
+def _pair_at_completion(frame: Any, record: Any) -> None:
+    """A request is served with what the sensor nearest now reported last, if it did."""
+    sensor, users = _nearest_sensor(frame, record.device), frame.setup[0].users
+    if sensor != NO_SENSOR and frame.devices[users + sensor].newest >= 0:
+        record.sensor, record.update = sensor, frame.devices[users + sensor].newest
 
 
 @njit
-def _complete_update(frame: Any, station: Any, job: Any) -> None:
+def _value_of_age(frame: Any, steps: Any) -> Any:
+    """discount ** AoSI, from the table as far as it goes."""
+    if steps < len(frame.value_of_age):
+        return frame.value_of_age[steps]
+    return frame.setup[0].discount ** (steps * frame.setup[0].step_s)
+
+
+@njit
+def _refresh_twin(frame: Any, station: Any, record: Any) -> None:
     """A processed update becomes its sensor's newest, unless a newer one came before."""
-    record, t = frame.jobs[job], frame.envs[0].t
-    sensor = frame.devices[record.device]
+    sensor, t = frame.devices[record.device], frame.envs[0].t
     if record.created > sensor.newest:
         frame.tally[station, PEAKS] += 1.0
         frame.tally[station, PEAK_AGE] += t - max(sensor.newest, 0)
         frame.envs[0].newest_sum += record.created - max(sensor.newest, 0)
         sensor.newest = record.created
-
-
-@njit
-def _count_completion(frame: Any, station: Any, kind: Any, job: Any, started: Any) -> None:
-    record, t = frame.jobs[job], frame.envs[0].t
-    tally, base = frame.tally[station], kind * PER_KIND
-    tally[base + COMPLETED_JOBS] += 1.0
-    tally[base + DEVICE_WAIT] += record.tx_start - record.created
-    tally[base + TRANSMISSION] += record.tx_end - record.tx_start
-    tally[base + SERVER_WAIT] += started - record.tx_end
-    tally[base + PROCESSING] += t - started
-    tally[base + CREATED_IN_SYSTEM] -= record.created
-    frame.devices[record.device].completed += 1
-    if frame.setup[0].logging:
-        row = frame.log[frame.numbers[job]]
-        row.completed, row.outcome = t, COMPLETED
-        if kind == REQUEST:
-            row.sensor, row.update_created = max(record.sensor, -1), max(record.update, -1)
-    free_job(frame.envs[0], frame.jobs, job)
 
 
 # -- age, reward -------------------------------------------------------------------------------------------------------
@@ -614,6 +626,12 @@ def _settle(frame: Any) -> None:
     sensors = len(frame.devices) - setup.users
     twin_age = sensors * env.t - env.newest_sum
     tally[0, TWIN_AGE] = twin_age
+    for station in range(len(tally)):
+        for base in (0, PER_KIND):
+            spent = tally[station, base + DEVICE_WAIT] + tally[station, base + TRANSMISSION]
+            spent += tally[station, base + SERVER_WAIT] + tally[station, base + PROCESSING]
+            came, went = tally[station, base + GENERATED] * env.t, tally[station, base + COMPLETED_JOBS] * env.t - spent
+            tally[station, base + CREATED_IN_SYSTEM] += came - went
     for m in range(len(step)):
         step[m] = tally[0, m]
     for station in range(1, len(tally)):
@@ -621,9 +639,13 @@ def _settle(frame: Any) -> None:
             step[m] += tally[station, m]
     for m in range(len(step)):
         episode[m] += step[m]
-    frame.terms[3] = -setup.loss_weight * (step[LOST] + step[PER_KIND + LOST])
+    terms = frame.terms
+    terms[1] = -setup.delay_penalty * step[LATE]
+    terms[2] = setup.throughput_weight * step[COMPLETED_JOBS]
+    terms[3] = -setup.loss_weight * (step[LOST] + step[PER_KIND + LOST])
+    terms[4] = -setup.served_age_weight * setup.step_s * step[DATA_AGE]
     if sensors > 0:
-        frame.terms[5] = -setup.twin_age_weight * setup.step_s * twin_age / sensors
+        terms[5] = -setup.twin_age_weight * setup.step_s * twin_age / sensors
     frame.reward[0] = frame.terms.sum()
 
 
