@@ -249,7 +249,7 @@ def pareto_figure(
             _cloud(axes, cloud, x, y, faint=enumeration is not None)
             for policy, style in reversed(styles.items()):  # the first lies on top
                 _placed(axes, summary[summary["policy"] == policy].set_index("measure"), x, y, style)
-            _trade_axes(axes, x, y, cloud, means)
+            _trade_axes(axes, x, y, cloud, summary)
         extra = [Line2D([], [], color="#3A4250", linewidth=1, marker=".", markersize=4, label="front of fixed splits")]
         handles = [*_marks(styles), *(extra if enumeration is not None else [])]
         figure.legend(handles=handles, loc="outside upper left", ncols=4, handlelength=1.2)
@@ -276,11 +276,12 @@ def _placed(axes: Axes, seen: pd.DataFrame, x: str, y: str, style: LineStyle) ->
     axes.plot(px, py, zorder=6, **_mark(style))
 
 
-def _trade_axes(axes: Axes, x: str, y: str, cloud: pd.DataFrame, means: pd.DataFrame) -> None:
+def _trade_axes(axes: Axes, x: str, y: str, cloud: pd.DataFrame, summary: pd.DataFrame) -> None:
     for axis, name, arrows in ((axes.xaxis, x, ("→", "←")), (axes.yaxis, y, ("↑", "↓"))):
         what = measure(name)
         axis.set_label_text(f"{what.title}   {arrows[what.better != 'more']} better")
-        low, high = _view(cloud[name].to_numpy(float), means[name].to_numpy(float), what.better == "more")
+        marks = summary.loc[summary["measure"] == name, ["mean", "low", "high"]].to_numpy(float).ravel() * what.scale
+        low, high = _view(cloud[name].to_numpy(float) * what.scale, marks, what.better == "more")
         logarithmic = what.unit == "s" and low > 0 and high / low > _WIDE
         margin = (high / low) ** 0.06 if logarithmic else 0.06 * (high - low)
         limits = (low / margin, high * margin) if logarithmic else (low - margin, high + margin)
@@ -297,7 +298,7 @@ def _view(cloud: np.ndarray, policies: np.ndarray, more: bool) -> tuple[float, f
     """From the best of all to somewhat beyond the worst policy; splits far worse than every policy lie outside."""
     both = np.concatenate([cloud, policies])
     best, worst = (np.nanmax(both), np.nanmin(policies)) if more else (np.nanmin(both), np.nanmax(policies))
-    end = worst + 0.3 * (worst - best)
+    end = worst + 0.2 * (worst - best)
     end = max(end, np.nanmin(both)) if more else min(end, np.nanmax(both))
     low, high = sorted((float(best), float(end)))
     return (low, high) if high > low else (low - 0.05 * abs(low) - 1e-9, high + 0.05 * abs(high) + 1e-9)

@@ -76,7 +76,7 @@ class Learning:
             on the same seeds for every policy, held out from training and search (the page says so).
             Several rows of a policy with one seed, as of PPO with five training seeds, are averaged first.
         enumeration: `bandwidth, compute` (parts for requests in [0, 1]), `objective`, and for the trade-offs `aori_s`,
-            `throughput_per_s`, `served_age_s`: means over episodes, one row per split of a full grid.
+            `throughput_per_s`, `served_age_s`: means over the episodes of the search, one row per split of a full grid.
         points: where policies work: `policy, bandwidth_share, compute_share` in [0, 1] and optionally `bandwidth_sd,
             compute_sd`; None: from `course`.
         course: `policy, measure, time_s, mean, sd, first`; `first` is the episode that is drawn.
@@ -218,41 +218,41 @@ def time_to_recover(
     smoothing: int = 9,
     floor: float = 0.0,
 ) -> float:
-    """Seconds from a change to the first time when a measure is back at its new steady mean and stays there.
+    """Seconds from a change until a measure is back at its new steady mean and stays there.
 
-    Only points with ``change_time <= time_s < until`` count. They are smoothed with a centred running mean over
-    `smoothing` points, cut short at both ends so that nothing from before the change leaks in. The new steady mean is
-    the mean of the last quarter of them. The measure is back where the smoothed value is within ``tolerance *
-    max(|steady mean|, floor)`` of it, and it has recovered at the first point from which it is back for `hold` points.
+    Points with ``change_time <= time_s < until`` are smoothed with a centred running mean, cut short at both ends so
+    that nothing from before the change leaks in. The new steady mean is that of their last quarter. The measure is back
+    where the smoothed value is within ``tolerance * max(|steady mean|, floor)`` of it, and has recovered at the first
+    point from which it is back for `hold` points.
 
     Args:
         course: `time_s, mean` of one policy and one measure; points without a value are skipped.
-        change_time: when the traffic changed.
-        until: when it changed again.
+        change_time, until: when the traffic changed, and when it changed again.
         tolerance: part of the steady mean.
-        hold: points that it has to stay.
-        smoothing: points of the running mean, odd.
+        hold, smoothing: points that it has to stay, and points of the running mean (odd).
         floor: the least size that the tolerance is a part of, for means near zero.
 
     Returns:
-        0 if it never left; NaN if it did not come back for `hold` points, or if there is no steady mean: the halves of
-        the last quarter differ by more than the tolerance, as those of a queue that grows without end do.
+        0 if it never left; NaN if it did not come back for `hold` points, or has no steady mean: the halves of the last
+        quarter differ by more than the tolerance, as in a queue that grows without end.
     """
     seen = frame(course)[["time_s", "mean"]].dropna().sort_values("time_s", kind="stable")
-    seen = seen[(seen["time_s"] >= change_time) & (seen["time_s"] < until)]
-    time, values = seen["time_s"].to_numpy(float), seen["mean"].to_numpy(float)
+    time, values = seen[(seen["time_s"] >= change_time) & (seen["time_s"] < until)].to_numpy(float).T
     last = values[-(len(values) // 4) :]
     if len(values) < max(hold, 8):
         return math.nan
     allowed = tolerance * max(abs(float(last.mean())), floor)
-    halves = np.array_split(last, 2)
-    if abs(halves[0].mean() - halves[1].mean()) > allowed:
+    if abs(np.subtract(*(half.mean() for half in np.array_split(last, 2)))) > allowed:
         return math.nan
-    kernel = np.ones(min(smoothing, len(values)))
-    smooth = np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
-    back = np.abs(smooth - last.mean()) <= allowed
+    back = np.abs(_running_mean(values, smoothing) - last.mean()) <= allowed
     stays = np.convolve(back, np.ones(hold), "valid") > hold - 0.5
     return float(time[np.argmax(stays)] - change_time) if stays.any() else math.nan
+
+
+def _running_mean(values: np.ndarray, points: int) -> np.ndarray:
+    """Centred, over fewer points near both ends."""
+    kernel = np.ones(min(points, len(values)))
+    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
 
 
 def recovery(dynamic: Dynamic, measures: Sequence[str] = RECOVERED) -> pd.DataFrame:
@@ -409,8 +409,9 @@ def _trade_offs(learning: Learning, summary: pd.DataFrame | None) -> Section | N
     caption = (
         f"Throughput and freshness against delay: policies (marks, with 95 % intervals), {dots}. The front joins "
         "those that no other one beats in both measures of a panel. Splits far worse than every policy lie outside."
+        + (" Splits met the seeds of the search, and policies others." if cloud is not None else "")
     )
-    text = "A mark beyond the front of the fixed splits is a policy that does what none of them does."
+    text = "A mark clearly beyond the front of the fixed splits is a policy that does what none of them does."
     picture = picture_of(pareto_figure(summary, cloud), _means_in_words(summary, wanted), caption)
     return Section("Throughput, delay and freshness", text, [picture])
 
@@ -435,10 +436,9 @@ def _one_episode(learning: Learning) -> Section | None:
         lambda values: values.rolling(window, center=True, min_periods=1).mean()
     )
     one = one.assign(mean=one["mean"].where(~one["measure"].isin(noisy), smooth))
-    caption = (
-        f"One episode, the same for all policies. Ages and rewards are running means over {window} "
-        "points; AoRI and AoSI are those of the requests completed then."
-    )
+    caption = "One episode, the same for all policies. AoRI and AoSI are those of the requests completed then."
+    if window > 1:
+        caption += f" Ages and rewards are running means over {window} points."
     text = "A queue or an age that still grows at the end says that the cell is overloaded for that kind of job."
     picture = picture_of(course_figure(one, shown), _course_in_words(one), caption)
     return Section("One episode", text, [picture])

@@ -70,21 +70,28 @@ def normal_pair(u0: Any, u1: Any) -> Any:
 
 
 @njit
+def unpacked(size: Any) -> Any:
+    """A record of SIZE_DTYPE as numbers for :func:`draw_size`, to be read once and not for every draw."""
+    rest = np.uint64(32 - size.bits)
+    mask = (np.uint64(1) << rest) - np.uint64(1)
+    return size.distribution, size.mean, size.minimum, rest, mask, np.uint64(size.offset), size.lowest
+
+
+@njit
 def draw_size(size: Any, aliases: Any, word: Any) -> Any:
-    """A job's size from one word. `size`: record of SIZE_DTYPE; `aliases`: array of ALIAS_DTYPE."""
-    if size.distribution == POISSON:
-        rest = np.uint64(32 - size.bits)
-        column = np.int64(word >> rest)
-        entry = aliases[size.offset + column]
-        low = word & ((np.uint64(1) << rest) - np.uint64(1))
-        other = np.int64(entry.alias)
+    """A job's size from one word (uint64). `size`: as :func:`unpacked`; `aliases`: array of ALIAS_DTYPE."""
+    distribution, mean, minimum, rest, mask, offset, lowest = size
+    if distribution == POISSON:
+        column = word >> rest
+        entry = aliases[offset + column]
+        other, column = np.int64(entry.alias), np.int64(column)
         # Without a branch: which of the two is drawn cannot be predicted.
-        value = np.float64(size.lowest + other + (column - other) * np.int64(low < np.uint64(entry.threshold)))
-    elif size.distribution == CONSTANT:
-        value = size.mean
+        value = np.float64(lowest + other + (column - other) * np.int64((word & mask) < np.uint64(entry.threshold)))
+    elif distribution == CONSTANT:
+        value = mean
     else:
-        value = -size.mean * math.log(uniform(word))
-    return np.float64(np.float32(max(value, size.minimum)))
+        value = -mean * math.log(uniform(word))
+    return np.float64(np.float32(max(value, minimum)))
 
 
 def poisson_table(mean: float) -> tuple[np.ndarray, int, int]:

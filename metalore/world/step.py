@@ -83,6 +83,7 @@ from metalore.world.random import (
     philox,
     philox_row,
     uniform,
+    unpacked,
 )
 
 NEAREST, STRONGEST = range(2)
@@ -268,12 +269,14 @@ def _generate(frame: Any) -> Any:
     words = frame.words
     philox_row(env.seed, t, TRAFFIC, env.episode, words)
     chance = setup.request_probability * frame.request_factor[t]
+    data_size, compute_size = unpacked(frame.sizes[REQUEST, 0]), unpacked(frame.sizes[REQUEST, 1])
     for index in range(users):
         if frame.devices[index].present and uniform(words[0, index]) < chance:
-            data = draw_size(frame.sizes[REQUEST, 0], frame.aliases, np.uint64(words[1, index]))
-            compute = draw_size(frame.sizes[REQUEST, 1], frame.aliases, np.uint64(words[2, index]))
+            data = draw_size(data_size, frame.aliases, np.uint64(words[1, index]))
+            compute = draw_size(compute_size, frame.aliases, np.uint64(words[2, index]))
             _create(frame, index, REQUEST, data, compute)
     chance = setup.update_probability * frame.update_factor[t]
+    data_size, compute_size = unpacked(frame.sizes[UPDATE, 0]), unpacked(frame.sizes[UPDATE, 1])
     before, after = frame.update_sum[t], frame.update_sum[t + 1]
     for index in range(users, len(frame.devices)):
         updates = np.int64(1)
@@ -285,8 +288,8 @@ def _generate(frame: Any) -> Any:
             if j > 0:
                 w0, w1, w2, _ = philox(env.seed, t, index, TRAFFIC + ANOTHER * j, env.episode)
             if setup.periodic or uniform(w0) < chance:
-                data = draw_size(frame.sizes[UPDATE, 0], frame.aliases, w1)
-                compute = draw_size(frame.sizes[UPDATE, 1], frame.aliases, w2)
+                data = draw_size(data_size, frame.aliases, w1)
+                compute = draw_size(compute_size, frame.aliases, w2)
                 _create(frame, index, UPDATE, data, compute)
     return FINE
 

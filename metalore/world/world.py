@@ -189,10 +189,14 @@ class World:
         if source.scenario != self.scenario or source.functions != self.functions:
             raise WorldError("states can be copied only between worlds of the same scenario and user functions")
         index = np.asarray(origin)
+        if index.shape != (self.num_envs,) or index.min() < 0 or index.max() >= source.num_envs:
+            raise WorldError(
+                f"origin takes one environment of the source, 0 to {source.num_envs - 1}, for each of ours"
+            )
         for name in _BATCH:
             mine, theirs = getattr(self._frame, name), getattr(source._frame, name)
             if mine.shape[1:] == theirs.shape[1:]:  # they differ where only one of the two keeps a job log
-                mine[...] = theirs[index]
+                np.take(theirs, index, axis=0, out=mine, mode="clip")  # `clip` copies straight into `mine`
         self._shares[...] = source._shares[index]
         self._mark_seeded(source._seeded[index])
 

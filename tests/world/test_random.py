@@ -29,6 +29,7 @@ from metalore.world.random import (
     poisson_table,
     size_tables,
     uniform,
+    unpacked,
     words,
 )
 
@@ -162,7 +163,7 @@ def test_normal() -> None:
 @numba.njit
 def _draw(size: np.void, aliases: np.ndarray, draws: np.ndarray, out: np.ndarray) -> None:
     for i in range(len(draws)):
-        out[i] = draw_size(size, aliases, np.uint64(draws[i]))
+        out[i] = draw_size(unpacked(size), aliases, np.uint64(draws[i]))
 
 
 def sizes_of(size: Size, count: int = 200_000) -> np.ndarray:
