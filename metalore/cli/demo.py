@@ -1,86 +1,48 @@
-"""`metalore demo`: the reference cell under every policy of the package, as a page."""
+"""`metalore demo`: PPO on the reference cell against fixed splits, full enumeration and simple rules, as a page."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from metalore.cli._options import Episodes, Seed, Threads, policies_of
-
-if TYPE_CHECKING:
-    from metalore.cli._experiment import Experiment
-    from metalore.report import Section
-
-SCENARIO = "smart-city"
-FIXED = ("fixed:0.5,0.5", "fixed:0.3,0.4")
-SHOWN = "backlog-proportional"
-"""The policy that the picture of the cell is taken under."""
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")]
+Seeds = Annotated[
+    list[int] | None, typer.Option("--seed", metavar="N", help="Training seed; repeatable. Default: 111.")
+]
+Steps = Annotated[int | None, typer.Option("--steps", metavar="N", help="Environment steps of a training run.")]
+Episodes = Annotated[int, typer.Option("--episodes", metavar="N", help="Per point of the search and per policy.")]
+Grid = Annotated[int, typer.Option("--grid", metavar="N", help="Side of the grid of fixed splits.")]
+Ahead = Annotated[int, typer.Option("--look-ahead", metavar="N", help="Episodes for the look-ahead; 0: none.")]
+Threads = Annotated[int, typer.Option("--threads", metavar="T", help="Threads that step the worlds.")]
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")] = Path("results/demo"),
+    out: Out = Path("results/demo"),
+    seed: Seeds = None,
+    steps: Steps = None,
     episodes: Episodes = 100,
-    seed: Seed = 0,
-    threads: Threads = 1,
+    grid: Grid = 21,
+    look_ahead: Ahead = 10,
+    threads: Threads = 2,
 ) -> None:
-    """Compare all policies of the package on the reference cell and write a page about it.
+    """Train PPO on the reference cell, enumerate all fixed splits, compare.
 
-    Prints the path of the page, which is one file that works offline.
+    Writes a page, one file that works offline, and prints its path. What is
+    finished is kept: the same command goes on where it was interrupted.
 
     [bold]Example[/bold]
 
         metalore demo --out results/demo
     """
-    from metalore.cli._experiment import Experiment, make_ready, run, simulation_of, write
-    from metalore.policies import NAMES
-    from metalore.report import simulation_page, write_page
+    from metalore.cli._comparison import compare
+    from metalore.cli._study import Budget, Study
     from metalore.scenario import load
 
-    named = [name for name in NAMES if not name.startswith("fixed:")]
-    command = ["metalore", "demo", "--out", str(out), "--episodes", str(episodes), "--seed", str(seed)]
-    experiment = Experiment(
-        scenario=load(SCENARIO),
-        changes={},
-        policies=policies_of([*FIXED, *named]),
-        seed=seed,
-        episodes=episodes,
-        threads=threads,
-        command=shlex.join(command),
-    )
-    make_ready(out)
-    tables = run(experiment)
-    page = simulation_page(simulation_of(experiment, tables), "How to share an edge cell", _cell(experiment))
-    write_page(page, out / "index.html")
-    write(experiment, tables, out)
-    typer.echo(out / "index.html")
-
-
-def _cell(experiment: Experiment) -> list[Section]:
-    """A picture of the cell in the middle of an episode; none, with a note, if the render extra is missing."""
-    from gymnasium.error import DependencyNotInstalled
-
-    from metalore.cli._experiment import say
-    from metalore.cli._pictures import frames
-    from metalore.report import Section, picture_from
-
-    middle = experiment.scenario.max_steps // 2
-    try:
-        pictures = frames(experiment.scenario, experiment.policies[SHOWN], experiment.seed)
-        picture = next(frame for step, frame in enumerate(pictures) if step == middle)
-    except DependencyNotInstalled as missing:
-        say(f"the page has no picture of the cell: {missing}")
-        return []
-    s = experiment.scenario
-    alt = (
-        f"A map of {s.map.width_m:g} m by {s.map.height_m:g} m with {len(s.stations)} base station, {s.users.count} "
-        f"users and {s.sensors.count} sensors; beside it the shares, ages and queues up to step {middle}."
-    )
-    caption = f"The cell after {middle} steps of the episode with seed {experiment.seed} under {SHOWN}."
-    text = (
-        "Users walk through the cell and send requests; sensors stand still and send the updates that keep the twin "
-        "fresh. Both share one band and one server, which together cannot do all that is asked of them."
-    )
-    return [Section("The cell", text, [picture_from(picture, alt, caption)])]
+    budget = Budget(steps, tuple(seed or [111]), episodes, grid, look_ahead, threads)
+    study = Study(out, budget)
+    command = shlex.join(["metalore", "demo", "--out", str(out), *(f"--seed={s}" for s in seed or [])])
+    page = compare(study, load("smart-city"), "PPO and full enumeration on one edge cell", command)
+    typer.echo(page)

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from metalore.intervals import bootstrap_intervals
 from metalore.policies.base import Policy
 from metalore.policies.rollout import Columns, play
 from metalore.scenario import Scenario, load
@@ -30,7 +31,6 @@ CHUNK_BYTES = 128 * 2**20
 """Memory that one batch may take before it is made smaller."""
 SPAN = 8
 """Batches that make up one piece of work."""
-RESAMPLES, LEVEL, BOOTSTRAP_SEED = 2000, 0.95, 20250801
 CONNECT_S = 5.0
 HELD_OUT_GAP = 1_000_000
 """How far held-out seeds lie behind those of a search."""
@@ -243,26 +243,6 @@ def confirm(
 def _summary(search: Searched, objective: str, index: int) -> tuple[float, float, float]:
     low, high = bootstrap_intervals(search.values[objective][index : index + 1])[0]
     return float(search.mean(objective)[index]), float(low), float(high)
-
-
-def bootstrap_intervals(values: np.ndarray) -> np.ndarray:
-    """95 % percentile bootstrap intervals of the means of rows, [n, 2], of values [n, seeds] that may be NaN.
-
-    All rows are resampled with the same episodes, so that intervals of points compare.
-    """
-    seeds = values.shape[1]
-    generator = np.random.default_rng(BOOTSTRAP_SEED)
-    drawn = generator.integers(0, seeds, (RESAMPLES, seeds))
-    counts = np.zeros((RESAMPLES, seeds))
-    np.add.at(counts, (np.arange(RESAMPLES)[:, None], drawn), 1.0)
-    known = ~np.isnan(values)
-    weight = counts @ known.T.astype(float)
-    sums = counts @ np.where(known, values, 0.0).T
-    means = np.divide(sums, weight, out=np.full(sums.shape, np.nan), where=weight > 0)
-    intervals = np.full((len(values), 2), np.nan)
-    enough = known.sum(axis=1) > 1
-    intervals[enough] = np.nanquantile(means[:, enough], [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).T
-    return intervals
 
 
 # -- many points on the same episodes ----------------------------------------------------------------------------------

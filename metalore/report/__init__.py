@@ -8,22 +8,21 @@ from metalore.report.learning_figures import (
     PolicyMap,
     adaptation_figure,
     enumeration_figure,
-    non_dominated,
     one_look,
     pareto_figure,
     policy_map_figure,
     training_figure,
-    working_points,
 )
-from metalore.report.learning_page import (
+from metalore.report.learning_numbers import (
     Dynamic,
-    Learning,
-    learning_page,
+    non_dominated,
     paired_differences,
     recovery,
     time_to_recover,
+    working_points,
     worst_decile,
 )
+from metalore.report.learning_page import Learning, learning_page
 from metalore.report.measures import COURSES, MEASURES, Measure, measure
 from metalore.report.page import (
     Cell,

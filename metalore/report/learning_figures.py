@@ -1,6 +1,6 @@
 """Figures of learned policies beside enumeration and simple rules; each takes plain tables and returns a figure.
 
-A table is a pandas data frame or a mapping of equally long arrays; columns beyond those named are ignored.
+Tables are those of :mod:`metalore.report.learning_numbers`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,10 +19,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from metalore.report.figures import _legend_above, draw_course
+from metalore.report.learning_numbers import AnyTable, best_split, frame, non_dominated
 from metalore.report.measures import measure
 from metalore.report.style import GREY, STYLES, TEXT_WIDTH, LineStyle, paper, styles_of
-
-AnyTable: TypeAlias = "pd.DataFrame | Mapping[str, Any]"
 
 COLOURS = "cividis"
 """Perceptually uniform, and the same to every kind of colour vision (Nuñez, Anderton and Renslow 2018)."""
@@ -32,11 +31,6 @@ PARETO = ("throughput_per_s", "served_age_s")
 _MARKERS = "osD^vPXph*<>dH8"
 _WIDE = 15.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
-
-
-def frame(table: AnyTable) -> pd.DataFrame:
-    """A table as a data frame."""
-    return table if isinstance(table, pd.DataFrame) else pd.DataFrame(dict(table))
 
 
 @contextmanager
@@ -77,33 +71,6 @@ def _ring(style: LineStyle) -> dict[str, Any]:
 
 
 # -- the enumeration ---------------------------------------------------------------------------------------------------
-
-
-def best_split(enumeration: AnyTable, objective: str = "return") -> int:
-    """Row of the best fixed split."""
-    values = frame(enumeration)[objective].to_numpy(float)
-    return int(np.nanargmin(values) if measure(objective).better == "less" else np.nanargmax(values))
-
-
-def working_points(course: AnyTable) -> pd.DataFrame:
-    """Where policies work: mean shares over an episode, and their spread over time and seeds together.
-
-    Args:
-        course: `policy, measure, time_s, mean, sd`, with the measures bandwidth_share and compute_share.
-
-    Returns:
-        `policy, bandwidth_share, compute_share, bandwidth_sd, compute_sd`, shares in [0, 1].
-    """
-    rows = []
-    for policy, part in frame(course).groupby("policy", sort=False, observed=True):
-        row: dict[str, Any] = {"policy": policy}
-        for name in ("bandwidth", "compute"):
-            seen = part[part["measure"] == f"{name}_share"]
-            mean, sd = seen["mean"].to_numpy(float), np.nan_to_num(seen["sd"].to_numpy(float))
-            row[f"{name}_share"] = float(mean.mean())
-            row[f"{name}_sd"] = float(np.sqrt(mean.var() + (sd**2).mean()))
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def enumeration_figure(
@@ -206,26 +173,6 @@ def _profiles(axes: Axes, grid: pd.DataFrame, objective: str, limits: tuple[floa
 
 
 # -- trade-offs --------------------------------------------------------------------------------------------------------
-
-
-def non_dominated(points: np.ndarray, maximize: Sequence[bool]) -> np.ndarray:
-    """Which points no other point dominates: is at least as good in every column, and better in one.
-
-    Args:
-        points: [n, k]; a point with a NaN is on no front and dominates nothing.
-        maximize: for each column whether more is better.
-
-    Returns:
-        [n] of bool; of equal points all or none.
-    """
-    if np.ndim(points) != 2 or np.shape(points)[1] != len(maximize):
-        raise ValueError(f"points of shape {np.shape(points)} do not go with {len(maximize)} directions")
-    values = np.where(np.asarray(maximize, bool), 1.0, -1.0) * np.asarray(points, float)
-    known = np.isfinite(values).all(axis=1)
-    front, others = known.copy(), values[known]
-    for i in np.flatnonzero(known):
-        front[i] = not ((others >= values[i]).all(axis=1) & (others > values[i]).any(axis=1)).any()
-    return np.asarray(front, bool)
 
 
 def pareto_figure(

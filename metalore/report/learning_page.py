@@ -14,23 +14,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metalore.intervals import paired_difference, worst_mean
 from metalore.report.evaluation import difference_table, signed
 from metalore.report.figures import AGES, COMPARED, COURSE, comparison_figure, course_figure
 from metalore.report.intervals import decimals_for, interval, summarize, written
 from metalore.report.learning_figures import (
     PARETO,
-    AnyTable,
     PolicyMap,
     adaptation_figure,
-    best_split,
     enumeration_figure,
-    frame,
     one_look,
     pareto_figure,
     policy_map_figure,
     training_figure,
+)
+from metalore.report.learning_numbers import (
+    RECOVERED,
+    AnyTable,
+    Dynamic,
+    best_split,
+    frame,
+    paired_differences,
+    per_seed,
+    recovery,
     working_points,
+    worst_decile,
 )
 from metalore.report.measures import MEASURES, measure
 from metalore.report.page import Listing, Page, Picture, Section, Table, picture_of
@@ -44,27 +51,7 @@ from metalore.report.simulation import (
     summary_table,
 )
 
-RECOVERED = ("request_queue", "update_queue", "twin_age_s")
 MORE_AGES = ("signed_gap_s", "peak_age_s", *LEFT)
-
-
-@dataclass(frozen=True)
-class Dynamic:
-    """What came of traffic that changes within the episode.
-
-    Attributes:
-        course: `policy, measure, time_s, mean, sd`, means over episodes.
-        changes: `time_s, label`: when the traffic changed and to what.
-        episodes: `policy, seed` and measures, as in :class:`Learning`; None if not known.
-        tolerance, hold, smoothing: see :func:`time_to_recover`.
-    """
-
-    course: AnyTable
-    changes: AnyTable
-    episodes: AnyTable | None = None
-    tolerance: float = 0.1
-    hold: int = 20
-    smoothing: int = 9
 
 
 @dataclass(frozen=True)
@@ -151,125 +138,6 @@ def learning_page(learning: Learning, title: str, extra: Sequence[Section] = (),
     versions = ", ".join(f"{name} {version}" for name, version in learning.about.get("versions", {}).items())
     sections = [part for part in parts if part is not None]
     return Page(title, lead or _lead(learning), sections, f"Made with {versions}." if versions else "")
-
-
-# -- numbers -----------------------------------------------------------------------------------------------------------
-
-
-def per_seed(episodes: AnyTable) -> pd.DataFrame:
-    """One row per policy and seed: means over rows that share both, such as one for each training seed."""
-    rows = frame(episodes)
-    numbers = rows.select_dtypes("number").columns.union(["policy", "seed"], sort=False)
-    return rows[numbers].groupby(["policy", "seed"], sort=False, observed=True).mean().reset_index()
-
-
-def paired_differences(episodes: AnyTable, reference: str, measures: Sequence[str] = COMPARED) -> pd.DataFrame:
-    """Differences of each policy to a reference on the same seeds: `policy, measure, mean, low, high, episodes`.
-
-    Args:
-        episodes: `policy, seed` and the measures.
-        reference: the policy that is subtracted.
-        measures: which.
-
-    Raises:
-        ValueError: the reference has no episodes, or a policy shares no seed with it.
-    """
-    rows = per_seed(episodes)
-    base = rows[rows["policy"] == reference].set_index("seed")
-    if base.empty:
-        raise ValueError(f"no episodes of {reference}; there are {', '.join(rows['policy'].unique())}")
-    found = []
-    for policy, part in rows[rows["policy"] != reference].groupby("policy", sort=False, observed=True):
-        own = part.set_index("seed")
-        seeds = own.index.intersection(base.index)
-        if not len(seeds):
-            raise ValueError(f"{policy} and {reference} have no seed in common, so their episodes are no pairs")
-        for name in measures:
-            pairs = [part.loc[seeds, name].to_numpy(float) for part in (own, base)]
-            both = int((~np.isnan(pairs[0] - pairs[1])).sum())
-            found.append((policy, name, *paired_difference(*pairs), both))
-    return pd.DataFrame(found, columns=["policy", "measure", "mean", "low", "high", "episodes"])
-
-
-def worst_decile(episodes: AnyTable, measures: Sequence[str] = COMPARED) -> pd.DataFrame:
-    """Mean of the worst tenth of a policy's episodes in each measure: `policy, measure, mean, low, high`.
-
-    Which way is worse is that of :data:`metalore.report.MEASURES`; a measure without one is left out.
-    """
-    found = []
-    for policy, part in frame(episodes).groupby("policy", sort=False, observed=True):
-        for name in measures:
-            values = part[name].to_numpy(float)
-            if measure(name).better == "more":
-                found.append((policy, name, *worst_mean(values)))
-            elif measure(name).better == "less":
-                value, low, high = worst_mean(-values)
-                found.append((policy, name, -value, -high, -low))
-    return pd.DataFrame(found, columns=["policy", "measure", "mean", "low", "high"])
-
-
-def time_to_recover(
-    course: AnyTable,
-    change_time: float,
-    *,
-    until: float = math.inf,
-    tolerance: float = 0.1,
-    hold: int = 20,
-    smoothing: int = 9,
-    floor: float = 0.0,
-) -> float:
-    """Seconds from a change until a measure is back at its new steady mean and stays there.
-
-    Points with ``change_time <= time_s < until`` are smoothed with a centred running mean, cut short at both ends so
-    that nothing from before the change leaks in. The new steady mean is that of their last quarter. The measure is back
-    where the smoothed value is within ``tolerance * max(|steady mean|, floor)`` of it, and has recovered at the first
-    point from which it is back for `hold` points.
-
-    Args:
-        course: `time_s, mean` of one policy and one measure; points without a value are skipped.
-        change_time, until: when the traffic changed, and when it changed again.
-        tolerance: part of the steady mean.
-        hold, smoothing: points that it has to stay, and points of the running mean (odd).
-        floor: the least size that the tolerance is a part of, for means near zero.
-
-    Returns:
-        0 if it never left; NaN if it did not come back for `hold` points, or has no steady mean: the halves of the last
-        quarter differ by more than the tolerance, as in a queue that grows without end.
-    """
-    seen = frame(course)[["time_s", "mean"]].dropna().sort_values("time_s", kind="stable")
-    time, values = seen[(seen["time_s"] >= change_time) & (seen["time_s"] < until)].to_numpy(float).T
-    last = values[-(len(values) // 4) :]
-    if len(values) < max(hold, 8):
-        return math.nan
-    allowed = tolerance * max(abs(float(last.mean())), floor)
-    if abs(np.subtract(*(half.mean() for half in np.array_split(last, 2)))) > allowed:
-        return math.nan
-    back = np.abs(_running_mean(values, smoothing) - last.mean()) <= allowed
-    stays = np.convolve(back, np.ones(hold), "valid") > hold - 0.5
-    return float(time[np.argmax(stays)] - change_time) if stays.any() else math.nan
-
-
-def _running_mean(values: np.ndarray, points: int) -> np.ndarray:
-    """Centred, over fewer points near both ends."""
-    kernel = np.ones(min(points, len(values)))
-    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
-
-
-def recovery(dynamic: Dynamic, measures: Sequence[str] = RECOVERED) -> pd.DataFrame:
-    """How long policies take after each change: `policy, measure, change, time_s, recovery_s`; NaN: not recovered."""
-    course, changes = frame(dynamic.course), frame(dynamic.changes).sort_values("time_s")
-    times = [*changes["time_s"].to_list(), math.inf]
-    found = []
-    for (policy, name), part in course.groupby(["policy", "measure"], sort=False, observed=True):
-        if name not in measures:
-            continue
-        for i, label in enumerate(changes["label"]):
-            took = time_to_recover(
-                part, times[i], until=times[i + 1], tolerance=dynamic.tolerance, hold=dynamic.hold,
-                smoothing=dynamic.smoothing, floor=1.0 if measure(name).unit == "jobs" else 0.0,
-            )  # fmt: skip
-            found.append((policy, name, label, times[i], took))
-    return pd.DataFrame(found, columns=["policy", "measure", "change", "time_s", "recovery_s"])
 
 
 # -- sections ----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+from metalore.intervals import bootstrap_intervals
 from metalore.policies import Fixed
 from metalore.policies.rollout import run_episodes
 from metalore.policies.search import (
@@ -17,7 +18,6 @@ from metalore.policies.search import (
     Searched,
     SearchError,
     Splits,
-    bootstrap_intervals,
     confirm,
     evaluate,
     grid_points,
