@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -123,6 +124,23 @@ def test_every_page_is_on_the_map() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     linked = set(_LINK.findall(index))
     assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked
+
+
+def test_tables_of_training_settings_are_true() -> None:
+    """Each setting, its values and its meaning, and what each preset sets, as the code has them."""
+    pytest.importorskip("stable_baselines3", reason="the extra `learn` is not installed")
+    from metalore.learn import PRESETS, TrainSettings
+
+    page = (ROOT / "docs" / "learning.md").read_text(encoding="utf-8")
+    unset, default = TrainSettings().model_dump(mode="json"), PRESETS["default"].model_dump(mode="json")
+    for name, of in TrainSettings.model_fields.items():
+        own = "" if default[name] == unset[name] else f"`{json.dumps(default[name])}` "
+        assert f"| `{name}` | `{json.dumps(unset[name])}` | {own}| {of.description} |" in page
+    assert len(re.findall(r"^\| `", page.split("All settings are")[1].split("\n**")[0], re.MULTILINE)) == len(unset)
+    for name, preset in PRESETS.items():
+        values = preset.model_dump(mode="json", exclude_defaults=True, exclude={"algorithm"})
+        (row,) = re.findall(rf"^\| `{name}` \|.*", page, re.MULTILINE)
+        assert row.endswith("| " + ", ".join(f"`{key}={json.dumps(value)}`" for key, value in values.items()) + " |")
 
 
 def test_blocks_are_found_with_their_reason_to_skip() -> None:

@@ -195,13 +195,10 @@ def _nearest_sensor(frame: Any, user: Any) -> Any:
 
 @njit
 def _create(frame: Any, index: Any, kind: Any, data: Any, compute: Any) -> None:
-    """A new job joins its device's queue, or is lost if that is full."""
+    """A new job joins its device's queue, or is lost if that is full; the caller counts it as generated."""
     setup, env, device = frame.setup[0], frame.envs[0], frame.devices[index]
     tally = frame.tally[device.station]
     base = kind * PER_KIND
-    tally[base + GENERATED] += 1.0
-    tally[base + MBIT_GENERATED] += data
-    tally[base + GCYCLE_GENERATED] += compute
     number = env.numbered
     env.numbered += 1
     job = new_job(env, frame.jobs) if device.count < setup.device_jobs else NO_JOB
@@ -230,6 +227,14 @@ def _create(frame: Any, index: Any, kind: Any, data: Any, compute: Any) -> None:
 
 
 @njit
+def _count_generated(frame: Any, station: Any, kind: Any, jobs: Any, mbit: Any, gcycle: Any) -> None:
+    tally, base = frame.tally[station], kind * PER_KIND
+    tally[base + GENERATED] += jobs
+    tally[base + MBIT_GENERATED] += mbit
+    tally[base + GCYCLE_GENERATED] += gcycle
+
+
+@njit
 def _log_creation(frame: Any, number: Any, index: Any, kind: Any, data: Any, compute: Any, lost: Any) -> None:
     row = frame.log[number]
     row.number, row.kind, row.device, row.created = number, kind, index, frame.envs[0].t
@@ -251,6 +256,7 @@ def _generate_by_user_function(frame: Any, index: Any, kind: Any) -> Any:
     data, compute = np.float64(np.float32(scratch[RESULTS + 1])), np.float64(np.float32(scratch[RESULTS + 2]))
     if created != 1.0 or not (0.0 <= data < np.inf and 0.0 <= compute < np.inf):
         return BAD_TRAFFIC
+    _count_generated(frame, frame.devices[index].station, kind, 1, data, compute)
     _create(frame, index, kind, data, compute)
     return FINE
 
@@ -266,23 +272,44 @@ def _generate(frame: Any) -> Any:
                 kind = REQUEST if index < users else UPDATE
                 problem = max(problem, _generate_by_user_function(frame, index, kind))
         return problem
-    words = frame.words
-    philox_row(env.seed, t, TRAFFIC, env.episode, words)
+    philox_row(env.seed, t, TRAFFIC, env.episode, frame.words)
+    _generate_requests(frame)
+    _generate_updates(frame)
+    return FINE
+
+
+@njit
+def _generate_requests(frame: Any) -> None:
+    setup, t, words = frame.setup[0], frame.envs[0].t, frame.words
     chance = setup.request_probability * frame.request_factor[t]
     data_size, compute_size = unpacked(frame.sizes[REQUEST, 0]), unpacked(frame.sizes[REQUEST, 1])
-    for index in range(users):
-        if frame.devices[index].present and uniform(words[0, index]) < chance:
+    station, jobs, mbit, gcycle = np.uint32(0), 0, 0.0, 0.0  # summed in registers while the station stays the same
+    for index in range(setup.users):
+        device = frame.devices[index]
+        if device.present and uniform(words[0, index]) < chance:
             data = draw_size(data_size, frame.aliases, np.uint64(words[1, index]))
             compute = draw_size(compute_size, frame.aliases, np.uint64(words[2, index]))
+            if device.station != station:
+                _count_generated(frame, station, REQUEST, jobs, mbit, gcycle)
+                station, jobs, mbit, gcycle = device.station, 0, 0.0, 0.0
+            jobs, mbit, gcycle = jobs + 1, mbit + data, gcycle + compute
             _create(frame, index, REQUEST, data, compute)
+    _count_generated(frame, station, REQUEST, jobs, mbit, gcycle)
+
+
+@njit
+def _generate_updates(frame: Any) -> None:
+    setup, env, t, words = frame.setup[0], frame.envs[0], frame.envs[0].t, frame.words
     chance = setup.update_probability * frame.update_factor[t]
     data_size, compute_size = unpacked(frame.sizes[UPDATE, 0]), unpacked(frame.sizes[UPDATE, 1])
     before, after = frame.update_sum[t], frame.update_sum[t + 1]
-    for index in range(users, len(frame.devices)):
+    station, jobs, mbit, gcycle = np.uint32(0), 0, 0.0, 0.0
+    for index in range(setup.users, len(frame.devices)):
+        device = frame.devices[index]
         updates = np.int64(1)
         if setup.periodic:
-            rate, phase = frame.rates[index - users], frame.devices[index].phase
-            updates = np.int64(math.floor(after * rate + phase) - math.floor(before * rate + phase))
+            rate = frame.rates[index - setup.users]
+            updates = np.int64(math.floor(after * rate + device.phase) - math.floor(before * rate + device.phase))
         for j in range(updates):
             w0, w1, w2 = np.uint64(words[0, index]), np.uint64(words[1, index]), np.uint64(words[2, index])
             if j > 0:
@@ -290,8 +317,12 @@ def _generate(frame: Any) -> Any:
             if setup.periodic or uniform(w0) < chance:
                 data = draw_size(data_size, frame.aliases, w1)
                 compute = draw_size(compute_size, frame.aliases, w2)
+                if device.station != station:
+                    _count_generated(frame, station, UPDATE, jobs, mbit, gcycle)
+                    station, jobs, mbit, gcycle = device.station, 0, 0.0, 0.0
+                jobs, mbit, gcycle = jobs + 1, mbit + data, gcycle + compute
                 _create(frame, index, UPDATE, data, compute)
-    return FINE
+    _count_generated(frame, station, UPDATE, jobs, mbit, gcycle)
 
 
 # -- transmit ----------------------------------------------------------------------------------------------------------
