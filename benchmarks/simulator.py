@@ -103,7 +103,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round of each")
     quick = parser.parse_args().quick
     rounds, steps = (1, 300) if quick else (7, 1500)
-    print(f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(
+        f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    )
     plain = best(2, lambda: reference_rate(2))
     print(f"\n{'reference workload (10 users, 15 sensors)':52s}{'steps/s':>14s}{'ratio':>10s}")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from metalore.cli._experiment import say
 from metalore.cli._study import (
     BEST_FIXED,
     Study,
@@ -20,7 +21,7 @@ from metalore.cli._study import (
 from metalore.learn import PRESETS
 from metalore.learn.evaluation import Evaluation
 from metalore.policies import Fixed, Policy, QueueAware
-from metalore.report import Dynamic, Learning
+from metalore.report import Dynamic, Learning, Section, picture_from
 from metalore.scenario import Burst, Ramp, Scenario, StepProfile
 
 LARGEST_QUEUES = (300, 300)
@@ -64,7 +65,8 @@ def compare(study: Study, scenario: Scenario, title: str, command: str, publishe
         drawn=("ppo", BEST_FIXED, "queue-aware", "backlog-proportional"),
         about=about(scenario, study, command),
     )
-    page = study.write_page(learning, title, lead=lead_of(evaluation, best, rule, tables.get("look_ahead")))
+    cell = picture_of_the_world(scenario, next(iter(ppo.values())), "ppo", study.budget.held_out[0])
+    page = study.write_page(learning, title, extra=cell, lead=lead_of(evaluation, best, rule, tables.get("look_ahead")))
     study.write_tables(tables)
     study.write_summary(
         {
@@ -78,6 +80,31 @@ def compare(study: Study, scenario: Scenario, title: str, command: str, publishe
         }
     )
     return page
+
+
+def picture_of_the_world(scenario: Scenario, policy: Policy, name: str, seed: int) -> list[Section]:
+    """The world in the middle of an episode; none, with a note, if the render extra is missing."""
+    from gymnasium.error import DependencyNotInstalled
+
+    from metalore.cli import _pictures
+
+    middle = scenario.max_steps // 2
+    try:
+        picture = next(frame for step, frame in enumerate(_pictures.frames(scenario, policy, seed)) if step == middle)
+    except DependencyNotInstalled as missing:
+        say(f"the page has no picture of the cell: {missing}")
+        return []
+    alt = (
+        f"A map of {scenario.map.width_m:g} m by {scenario.map.height_m:g} m with {len(scenario.stations)} base "
+        f"station(s), {scenario.users.count} users and {scenario.sensors.count} sensors; beside it the shares, ages "
+        f"and queues up to step {middle}."
+    )
+    text = (
+        "Users walk through the cell and send requests; sensors stand still and send the updates that keep the twin "
+        "fresh. Both share one band and one server, which together cannot do all that is asked of them."
+    )
+    caption = f"The cell after {middle} steps of the episode with seed {seed} under {name}."
+    return [Section("The cell", text, [picture_from(picture, alt, caption)])]
 
 
 def about(scenario: Scenario, study: Study, command: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from metalore.learn.folder import CARD, CHECKPOINT, CURVE, PolicyFolderError, re
 from metalore.policies import Fixed, Policy, QueueAware, make_policy
 from metalore.policies.queue_aware import search_queue_aware
 from metalore.policies.search import Resources, Searched, refine, search_splits
-from metalore.report import Learning, PolicyMap, learning_page, replacing, write_page, write_text
+from metalore.report import Learning, PolicyMap, Section, learning_page, replacing, write_page, write_text
 from metalore.scenario import Scenario
 
 BEST_FIXED = "best-fixed"
@@ -50,6 +50,10 @@ class Budget:
     def __post_init__(self) -> None:
         if self.episodes < 1:
             raise ValueError(f"--episodes is {self.episodes}; at least 1 is needed")
+        if self.grid < 2:
+            raise ValueError(f"--grid is {self.grid}; a grid needs at least 2 points a side")
+        if self.look_ahead < 0:
+            raise ValueError(f"--look-ahead is {self.look_ahead}; it is a number of episodes, 0 for none")
         if not self.train_seeds:
             raise ValueError("at least one --seed is needed")
 
@@ -174,10 +178,10 @@ class Study:
         }
         write_text(self.folder / "summary.json", json.dumps(content, indent=1, default=_plain) + "\n")
 
-    def write_page(self, learning: Learning, title: str, lead: str = "") -> Path:
+    def write_page(self, learning: Learning, title: str, extra: Sequence[Section] = (), lead: str = "") -> Path:
         """`index.html`; returns its path."""
         with self._timed("page"):
-            write_page(learning_page(learning, title, lead=lead), self.folder / "index.html")
+            write_page(learning_page(learning, title, extra, lead), self.folder / "index.html")
         return self.folder / "index.html"
 
     def _timed(self, part: str) -> _Stopwatch:

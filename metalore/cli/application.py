@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from metalore import __version__
-from metalore.cli import demo, evaluate, scenarios, search, simulate, train
+from metalore.cli import demo, evaluate, reproduce, scenarios, search, simulate, train
 from metalore.cli._errors import sentence_of
 
 
@@ -59,3 +59,4 @@ app.command("search")(search.search)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("reproduce")(reproduce.reproduce)

@@ -43,6 +43,9 @@ def demo(
 
     budget = Budget(steps, tuple(seed or [111]), episodes, grid, look_ahead, threads)
     study = Study(out, budget)
-    command = shlex.join(["metalore", "demo", "--out", str(out), *(f"--seed={s}" for s in seed or [])])
+    chosen = {"--steps": steps, "--episodes": episodes, "--grid": grid, "--look-ahead": look_ahead}
+    options = [f"{name}={value}" for name, value in chosen.items() if value is not None]
+    options += [f"--seed={one}" for one in budget.train_seeds]
+    command = shlex.join(["metalore", "demo", "--out", str(out), *options])
     page = compare(study, load("smart-city"), "PPO and full enumeration on one edge cell", command)
     typer.echo(page)

@@ -111,13 +111,10 @@ def _train_one(
     tensorboard: bool,
     threads: int,
 ) -> TrainResult:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
+    from metalore.cli._experiment import progress_bar
     from metalore.learn import train as run
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with progress_bar() as bar:
         task = bar.add_task(f"seed {seed}", total=settings.steps)
 
         def progress(done: int, evaluated: dict[str, float] | None) -> None:

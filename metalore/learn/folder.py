@@ -4,7 +4,7 @@
 `policy.json`           format, settings, scenario, spaces, normalization, seed, versions, how training went
 `weights.safetensors`   the network
 `curve.csv`             the training curve
-`checkpoint/`           where training can be taken up again (while it is not finished)
+`checkpoint/`           where training can be taken up again
 ======================  ================================================================================================
 """
 

@@ -216,7 +216,7 @@ class _Observer(BaseCallback):
         checkpoint.save(self.folder / CHECKPOINT, model, identity, vars(self.state))
 
     def finish(self, model: Any) -> None:
-        """A last evaluation, so that the end of the run counts too; the checkpoint has done its work."""
+        """A last evaluation, so that the end of the run counts too."""
         self.model = model
         last = self.state.curve[-1]["steps"] if self.state.curve else -1
         if not self.state.stopped and last != model.num_timesteps:

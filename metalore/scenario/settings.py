@@ -30,7 +30,7 @@ PACKING_LIMIT = 0.45
 class _OneSentence(_ModelMetaclass):
     """Turns the errors of a settings class that is called into one sentence; those of nested ones come with it."""
 
-    def __call__(cls, *arguments: Any, **settings: Any) -> Any:
+    def __call__(cls, *arguments: Any, **settings: Any) -> Any:  # noqa: N805  # a metaclass
         try:
             return super().__call__(*arguments, **settings)
         except ValidationError as error:

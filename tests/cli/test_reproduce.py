@@ -1,0 +1,58 @@
+"""`metalore reproduce` and `metalore train` on small budgets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from cli.calling import call, refusal
+
+SMALL = ("--steps", 3200, "--episodes", 3, "--grid", 3, "--look-ahead", 0, "--seed", 1, "--seed", 2, "--threads", 1)
+
+
+def test_list_names_every_experiment() -> None:
+    shown = call("reproduce", "--list").stdout
+    for name in ("static", "pareto", "dynamic", "small-observation", "objective", "seeds"):
+        assert name in shown
+
+
+def test_unknown_experiment() -> None:
+    assert refusal("reproduce", "statik") == (
+        "unknown experiment 'statik'; known are static, pareto, dynamic, small-observation, objective, seeds"
+    )
+
+
+@pytest.mark.parametrize("name", ["pareto", "small-observation", "objective", "seeds"])
+def test_experiments_leave_a_page_tables_and_a_summary(tmp_path: Path, name: str) -> None:
+    result = call("reproduce", name, "--out", tmp_path, *SMALL)
+    assert result.exit_code == 0
+    assert result.stdout == f"{tmp_path / 'index.html'}\n"
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["budget"]["train_seeds"] == [1, 2]
+    episodes = pd.read_parquet(tmp_path / "episodes.parquet")
+    runs = {row[: -len("-1")] for row in summary["returns"] if row.endswith("-1")}
+    assert runs <= set(episodes["policy"])
+    for kind in runs:
+        means = [summary["returns"][f"{kind}-{seed}"][0] for seed in (1, 2)]
+        assert episodes[episodes["policy"] == kind]["return"].mean() == pytest.approx(sum(means) / 2)
+
+
+def test_dynamic_marks_the_changes(tmp_path: Path) -> None:
+    call("reproduce", "dynamic", "--out", tmp_path, *SMALL)
+    html = (tmp_path / "index.html").read_text()
+    assert "requests x 2" in html
+    assert "updates x 2" in html
+
+
+def test_train_resume_and_refusals(tmp_path: Path) -> None:
+    options = ("--steps", 6400, "--train", "evaluate_every=3200", "--train", "evaluation_episodes=2", "--out", tmp_path)
+    first = call("train", "smart-city", *options, "--seed", 5)
+    assert first.exit_code == 0
+    assert "6,400" in first.stdout
+    assert (tmp_path / "seed-5" / "policy.json").exists()
+    assert "holds a trained policy already" in refusal("train", "smart-city", *options, "--seed", 5)
+    assert "no checkpoint to resume" in refusal("train", "smart-city", *options, "--seed", 6, "--resume")
+    assert "unknown preset 'ppoo'; known are default" in refusal("train", "--preset", "ppoo", "--out", tmp_path / "x")
+    assert "stepz" in refusal("train", "--train", "stepz=3", "--out", tmp_path / "x")
