@@ -1,8 +1,8 @@
 """Lets `gymnasium.make("metalore/SmartCity-v0")` work without an `import metalore` before it.
 
 Gymnasium 1.0 dropped the entry point by which packages announced their environments. This module, imported at
-interpreter start through `_metalore_gymnasium.pth`, waits for Gymnasium's registry to be imported and then registers the
-ids; until then it costs one comparison per import, and it imports nothing itself.
+interpreter start through `_metalore_gymnasium.pth`, waits for Gymnasium's registry to be imported and then registers
+the ids; until then it costs one comparison per import, and it imports nothing itself.
 """
 
 import sys
