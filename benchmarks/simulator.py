@@ -97,15 +97,28 @@ def seconds_of(program: str, **environment: str) -> float:
     return time.perf_counter() - start
 
 
+def frame_rate(frames: int) -> float:
+    """Frames a second of one environment stepped and drawn into an array of 900 x 600 pixels."""
+    env = gymnasium.make("metalore/SmartCity-v0", render_mode="rgb_array")
+    env.reset(seed=0)
+    env.render()
+    action = np.full(2, 0.3, np.float32)
+    start = time.perf_counter()
+    for _ in range(frames):
+        if env.step(action)[3]:
+            env.reset()
+        env.render()
+    return frames / (time.perf_counter() - start)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round of each")
     quick = parser.parse_args().quick
     rounds, steps = (1, 300) if quick else (7, 1500)
-    print(
-        f"machine: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
+    processor = platform.processor() or platform.machine()
+    print(f"machine: {processor}, {os.cpu_count()} cores, Python {platform.python_version()}")
     plain = best(2, lambda: reference_rate(2))
     print(f"\n{'reference workload (10 users, 15 sensors)':52s}{'steps/s':>14s}{'ratio':>10s}")
 
@@ -123,8 +136,12 @@ def main() -> None:
     line("one environment, unwrapped", best(rounds, lambda: single_rate(env.unwrapped, steps * 10)))
     line("one environment, gymnasium.make", best(rounds, lambda: single_rate(env, steps * 10)))
 
+    drawn = best(rounds, lambda: frame_rate(200))
+    print(f"{'one environment, stepped and drawn (frames/s)':52s}{drawn:14,.0f}")
+
     print(f"\n{'one world of a growing city':52s}{'ms/step':>14s}{'ns/device':>10s}")
-    for stations, users, sensors in ((10, 500, 500), (100, 5_000, 5_000), (1_000, 50_000, 50_000)):
+    for stations in (10, 100, 250, 500, 1_000):
+        users = sensors = 50 * stations
         rate = batch_rate(1, 1, 20, city(stations, users, sensors))
         devices = users + sensors
         print(
