@@ -16,7 +16,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
-demo: $(VENV)/installed   ## set up, simulate the reference cell under every policy, write results/demo/index.html
+demo: $(VENV)/installed   ## set up, train PPO on the reference cell, enumerate, compare, write results/demo/index.html
 	$(BIN)/metalore demo --out results/demo
 
 test: $(VENV)/installed lint   ## set up, then lint and the whole test suite
@@ -30,6 +30,7 @@ lint: $(VENV)/installed   ## formatting, lint, types, and the direction of impor
 
 bench: $(VENV)/installed   ## speeds, as ratios measured in one run
 	$(BIN)/python benchmarks/simulator.py
+	$(BIN)/python benchmarks/training.py
 
 docs: $(VENV)/installed   ## run every example and snippet of README and docs
 	$(BIN)/python -m pytest -q tests/test_readme.py tests/test_examples.py
