@@ -21,8 +21,7 @@ from metalore.learn.folder import (
     CARD,
     CHECKPOINT,
     CURVE,
-    PolicyFolderError,
-    read_card,
+    load_policy,
     save_policy,
     write_atomically,
 )
@@ -44,7 +43,7 @@ class TrainError(ValueError):
 
 @dataclass
 class TrainResult:
-    """What a run came to."""
+    """What a run came to; `policy` is the one that was kept."""
 
     folder: Path
     policy: LearnedPolicy
@@ -110,8 +109,7 @@ def train(
     if not state.stopped and model.num_timesteps < settings.steps:
         model.learn(settings.steps - model.num_timesteps, callback=observer, reset_num_timesteps=not resume)
     observer.finish(model)
-    policy = observer.policy_of(model) if observer.best is None else observer.best
-    return TrainResult(folder, policy, model.num_timesteps, state.best_return, state.wall_s, state.curve)
+    return TrainResult(folder, load_policy(folder), model.num_timesteps, state.best_return, state.wall_s, state.curve)
 
 
 def _check_folder(folder: Path, resume: bool) -> None:
@@ -137,7 +135,6 @@ class _Observer(BaseCallback):
         super().__init__()
         self.scenario, self.settings, self.folder, self.seed = scenario, settings, folder, seed
         self.state, self.checkpoint_every, self.progress = state, checkpoint_every, progress
-        self.best: LearnedPolicy | None = None
         self._began = time.perf_counter() - state.wall_s
 
     def _on_rollout_start(self) -> None:
@@ -196,7 +193,6 @@ class _Observer(BaseCallback):
             summary,
         )
         self._write_curve()
-        self.best = None  # on disk; loaded when asked for
 
     def _write_curve(self) -> None:
         text = io.StringIO()
@@ -235,6 +231,3 @@ class _Observer(BaseCallback):
         model.policy.set_training_mode(False)
         stations = len(self.scenario.stations)
         return LearnedPolicy(model.policy, self.settings, stations, normalization, self.settings.algorithm)
-
-
-__all__ = ["PolicyFolderError", "TrainError", "TrainResult", "read_card", "train"]
