@@ -126,7 +126,7 @@ def main() -> None:
         print(f"{what:52s}{rate:14,.0f}{rate / plain:10,.0f}", flush=True)
 
     line("plain Python (tests/reference.py)", plain)
-    for size in (16, 64, 256, 1024):
+    for size in (16, 32, 64, 256, 1024):
         line(
             f"batch of {size}, one thread",
             best(rounds, lambda size=size: batch_rate(size, 1, max(100, steps * 16 // size))),

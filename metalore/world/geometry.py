@@ -26,17 +26,18 @@ def grid_for(width_m: float, height_m: float, points: int) -> np.ndarray:
     grid["nx"] = max(1, round(width_m / side)) if points > POINTS_PER_TILE * 2 else 1
     grid["ny"] = max(1, round(height_m / side)) if points > POINTS_PER_TILE * 2 else 1
     grid["tile_w"], grid["tile_h"] = width_m / grid["nx"], height_m / grid["ny"]
+    grid["per_m_x"], grid["per_m_y"] = grid["nx"] / width_m, grid["ny"] / height_m
     return grid
 
 
 @njit
 def column_of(grid: Any, x: Any) -> Any:
-    return max(0, min(grid.nx - 1, np.int64(x / grid.tile_w)))
+    return max(0, min(grid.nx - 1, np.int64(x * grid.per_m_x)))
 
 
 @njit
 def row_of(grid: Any, y: Any) -> Any:
-    return max(0, min(grid.ny - 1, np.int64(y / grid.tile_h)))
+    return max(0, min(grid.ny - 1, np.int64(y * grid.per_m_y)))
 
 
 @njit

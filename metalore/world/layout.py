@@ -141,7 +141,10 @@ SETUP = np.dtype(
     ],
     align=True,
 )
-GRID = np.dtype([("nx", "i4"), ("ny", "i4"), ("tile_w", "f8"), ("tile_h", "f8")], align=True)
+GRID = np.dtype(
+    [("nx", "i4"), ("ny", "i4"), ("tile_w", "f8"), ("tile_h", "f8"), ("per_m_x", "f8"), ("per_m_y", "f8")],  # tiles
+    align=True,
+)
 STATION = np.dtype(
     [("x", "f8"), ("y", "f8"), ("bandwidth_hz", "f8"), ("compute", "f8"), ("memory_mb", "f8"), ("next", "i4")],
     align=True,

@@ -769,10 +769,13 @@ def _restart(frame: Any) -> Any:
     frame.episode_totals[:] = 0.0
     frame.terms[:] = 0.0
     frame.reward[0] = 0.0
+    by_luck = setup.path_loss != OKUMURA_HATA or setup.user_channel != 0
     for index in range(len(frame.devices)):
         device = frame.devices[index]
-        w0, _, _, _ = philox(env.seed, 0, index, LUCK, env.episode)
-        frame.bodies[index].luck, frame.bodies[index].average_mbps = uniform(w0), 0.0
+        if by_luck:
+            w0, _, _, _ = philox(env.seed, 0, index, LUCK, env.episode)
+            frame.bodies[index].luck = uniform(w0)
+        frame.bodies[index].average_mbps = 0.0
         device.completed, device.present, device.attached = 0, 1, 0
         frame.anchors[index, 0].reach2 = frame.anchors[index, 1].reach2 = 0.0
     for index in range(setup.users):
@@ -793,8 +796,10 @@ def _place_sensor(frame: Any, sensor: Any) -> Any:
     index = setup.users + sensor
     device, body = frame.devices[index], frame.bodies[index]
     device.count, device.started, device.backlog, device.newest, body.arrived = 0, -1, 0.0, -1, 0
-    w0, _, _, _ = philox(env.seed, 0, index, PHASE, env.episode)
-    device.phase = 1.0 - 1e-9 - (uniform(w0) if setup.random_phase else 0.0)
+    device.phase = 1.0 - 1e-9
+    if setup.random_phase:
+        w0, _, _, _ = philox(env.seed, 0, index, PHASE, env.episode)
+        device.phase -= uniform(w0)
     if setup.placement == GIVEN:
         body.x, body.y = frame.sensor_positions[sensor, 0], frame.sensor_positions[sensor, 1]
     elif not _found_place(frame, sensor):
