@@ -20,6 +20,14 @@ Threads = Annotated[int, typer.Option("--threads", metavar="T", help="Threads th
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Seed of the first episode; the next ones count up.")]
 Episodes = Annotated[int, typer.Option("--episodes", metavar="N", help="Episodes under each policy.")]
 
+# Of `metalore demo` and `metalore reproduce`:
+TrainSteps = Annotated[
+    int | None, typer.Option("--steps", metavar="N", help="At most so many steps of a training run.")
+]
+StudyEpisodes = Annotated[int, typer.Option("--episodes", metavar="N", help="Per point of a search and per policy.")]
+SearchGrid = Annotated[int, typer.Option("--grid", metavar="N", help="Side of the grid of fixed splits.")]
+LookAhead = Annotated[int, typer.Option("--look-ahead", metavar="N", help="Episodes for the look-ahead; 0: none.")]
+
 
 def policies_of(texts: Sequence[str]) -> dict[str, Policy]:
     """Policies by what a person calls them; what is the same twice comes once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -79,6 +80,14 @@ class Study:
 
     def __post_init__(self) -> None:
         make_ready(self.folder)
+
+    def command(self, *words: str) -> str:
+        """What to type to do this study again, after `metalore`: the subcommand's words, the folder and the budget."""
+        budget = self.budget
+        chosen = {"steps": budget.steps, "episodes": budget.episodes, "grid": budget.grid}
+        options = [f"--{name}={value}" for name, value in chosen.items() if value is not None]
+        options += [f"--look-ahead={budget.look_ahead}", *(f"--seed={seed}" for seed in budget.train_seeds)]
+        return shlex.join(["metalore", *words, "--out", str(self.folder), *options])
 
     # -- parts ---------------------------------------------------------------------------------------------------------
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from metalore.cli._options import LookAhead, SearchGrid, StudyEpisodes, Threads, TrainSteps
 
 Name = Annotated[str | None, typer.Argument(metavar="EXPERIMENT", help="One of those that --list shows.")]
 List = Annotated[bool, typer.Option("--list", help="Show the experiments and leave.")]
@@ -15,11 +16,6 @@ Seeds = Annotated[
     list[int] | None,
     typer.Option("--seed", metavar="N", help="Training seed; repeatable. Default: the published five."),
 ]
-Steps = Annotated[int | None, typer.Option("--steps", metavar="N", help="At most so many steps of a training run.")]
-Episodes = Annotated[int, typer.Option("--episodes", metavar="N", help="Per point of a search and per policy.")]
-Grid = Annotated[int, typer.Option("--grid", metavar="N", help="Side of the grid of fixed splits.")]
-Ahead = Annotated[int, typer.Option("--look-ahead", metavar="N", help="Episodes for the look-ahead; 0: none.")]
-Threads = Annotated[int, typer.Option("--threads", metavar="T", help="Threads that step the worlds.")]
 
 
 def reproduce(
@@ -27,10 +23,10 @@ def reproduce(
     show: List = False,
     out: Out = None,
     seed: Seeds = None,
-    steps: Steps = None,
-    episodes: Episodes = 100,
-    grid: Grid = 21,
-    look_ahead: Ahead = 20,
+    steps: TrainSteps = None,
+    episodes: StudyEpisodes = 100,
+    grid: SearchGrid = 21,
+    look_ahead: LookAhead = 20,
     threads: Threads = 2,
 ) -> None:
     """Run a published experiment and write its tables, page and summary.
@@ -57,8 +53,4 @@ def reproduce(
 
     folder = out or Path("results") / experiment
     study = Study(folder, Budget(steps, tuple(seed or PUBLISHED_SEEDS), episodes, grid, look_ahead, threads))
-    chosen = {"--steps": steps, "--episodes": episodes, "--grid": grid, "--look-ahead": look_ahead}
-    options = [f"{name}={value}" for name, value in chosen.items() if value is not None]
-    options += [f"--seed={one}" for one in study.budget.train_seeds]
-    command = shlex.join(["metalore", "reproduce", experiment, "--out", str(folder), *options])
-    typer.echo(EXPERIMENTS[experiment].run(study, command))
+    typer.echo(EXPERIMENTS[experiment].run(study, study.command("reproduce", experiment)))
