@@ -30,8 +30,7 @@ from reference import (
     uniform,
 )
 
-from metalore.scenario import Radio, Scenario, Size
-from metalore.scenario.settings import Burst, Constant, Daily, Ramp, StepProfile
+from metalore.scenario import Burst, Constant, Daily, Radio, Ramp, Scenario, Size, StepProfile
 
 REQUESTS, HALF, UPDATES = (1.0, 1.0), (0.5, 0.5), (0.0, 0.0)  # who gets the band and the server
 Script = dict[tuple[int, int], tuple[float, float]]

@@ -1,31 +1,25 @@
 """What is simulated: frozen, checked settings with units, and the built-in scenarios."""
 
-from metalore.scenario.errors import ScenarioError
-from metalore.scenario.loading import builtin_names, load, parse_override, validated
-from metalore.scenario.settings import (
+from metalore.scenario.checks import zone_names
+from metalore.scenario.city import Activity, City, Counts, Drift, Event, FlashCrowds, ZoneKind
+from metalore.scenario.devices import (
     Always,
+    Attraction,
     Bernoulli,
-    Buffers,
     Burst,
     Churn,
     Constant,
     Daily,
     Fixed,
     GaussMarkov,
-    Map,
-    Memory,
     Periodic,
-    Radio,
     Ramp,
     RandomWaypoint,
     Requests,
-    Reward,
     Ring,
-    Scenario,
     Sensors,
     Size,
     Static,
-    Station,
     StepProfile,
     Trace,
     Uniform,
@@ -34,19 +28,45 @@ from metalore.scenario.settings import (
     period_steps_of,
     profile_factors,
 )
+from metalore.scenario.errors import ScenarioError
+from metalore.scenario.loading import builtin_names, load, parse_override, validated
+from metalore.scenario.settings import (
+    Buffers,
+    CoChannel,
+    Failures,
+    Handover,
+    Map,
+    Memory,
+    NoInterference,
+    Radio,
+    Reward,
+    Scenario,
+    Station,
+)
 
 __all__ = [
+    "Activity",
     "Always",
+    "Attraction",
     "Bernoulli",
     "Buffers",
     "Burst",
     "Churn",
+    "City",
+    "CoChannel",
     "Constant",
+    "Counts",
     "Daily",
+    "Drift",
+    "Event",
+    "Failures",
     "Fixed",
+    "FlashCrowds",
     "GaussMarkov",
+    "Handover",
     "Map",
     "Memory",
+    "NoInterference",
     "Periodic",
     "Radio",
     "Ramp",
@@ -65,10 +85,12 @@ __all__ = [
     "Uniform",
     "Updates",
     "Users",
+    "ZoneKind",
     "builtin_names",
     "load",
     "parse_override",
     "period_steps_of",
     "profile_factors",
     "validated",
+    "zone_names",
 ]

@@ -106,6 +106,8 @@ def part_of(whole: Any, pattern: Any) -> Any:
     """What a dump holds where the pattern asks."""
     if isinstance(pattern, Mapping):
         return {key: part_of(whole[key], value) for key, value in pattern.items()}
+    if isinstance(pattern, list) and len(pattern) == len(whole):
+        return [part_of(entry, wanted) for entry, wanted in zip(whole, pattern, strict=True)]
     return whole
 
 
