@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from metalore.scenario import (
+    Attraction,
     Bernoulli,
     Churn,
+    CoChannel,
     Fixed,
     GaussMarkov,
     Periodic,
@@ -23,24 +25,33 @@ from metalore.scenario import (
     period_steps_of,
     profile_factors,
 )
-from metalore.world import layout, radio, step
+from metalore.world import codes, layout, radio
+from metalore.world.build_city import CityArrays, city_arrays, city_setup, interferers_of
+from metalore.world.frame import TABLE_COLUMNS
 from metalore.world.geometry import grid_for
-from metalore.world.mobility import GAUSS_MARKOV, RANDOM_WAYPOINT, STATIC, TRACE, trace_positions
+from metalore.world.mobility import ATTRACTION, GAUSS_MARKOV, RANDOM_WAYPOINT, STATIC, TRACE, trace_positions
 from metalore.world.random import size_tables
 
 _UNBOUNDED = 2**31 - 1
 _LARGEST_TABLE = 4096  # entries of the discount table; older ages are computed
 _PATH_LOSS = {"okumura-hata": radio.OKUMURA_HATA, "umi": radio.UMI, "uma": radio.UMA}
 _SIGHT = {"always": radio.SEEN_ALWAYS, "never": radio.SEEN_NEVER, "probability": radio.SEEN_BY_CHANCE}
-_ASSOCIATION = {"nearest": step.NEAREST, "strongest": step.STRONGEST}
+_ASSOCIATION = {"nearest": codes.NEAREST, "strongest": codes.STRONGEST}
 _SCHEDULER = {
-    "resource-fair": step.RESOURCE_FAIR,
-    "round-robin": step.ROUND_ROBIN,
-    "proportional-fair": step.PROPORTIONAL_FAIR,
+    "resource-fair": codes.RESOURCE_FAIR,
+    "round-robin": codes.ROUND_ROBIN,
+    "proportional-fair": codes.PROPORTIONAL_FAIR,
 }
-_PAIRING = {"creation": step.AT_CREATION, "start": step.AT_START, "completion": step.AT_COMPLETION}
-_MOBILITY = {RandomWaypoint: RANDOM_WAYPOINT, GaussMarkov: GAUSS_MARKOV, Static: STATIC, Trace: TRACE}
-_PLACEMENT = {Ring: step.ON_RING, Uniform: step.ANYWHERE, Fixed: step.GIVEN}
+_LOAD = {"observed": codes.OBSERVED_LOAD, "full": codes.FULL_LOAD}
+_PAIRING = {"creation": codes.AT_CREATION, "start": codes.AT_START, "completion": codes.AT_COMPLETION}
+_MOBILITY = {
+    RandomWaypoint: RANDOM_WAYPOINT,
+    GaussMarkov: GAUSS_MARKOV,
+    Static: STATIC,
+    Trace: TRACE,
+    Attraction: ATTRACTION,
+}
+_PLACEMENT = {Ring: codes.ON_RING, Uniform: codes.ANYWHERE, Fixed: codes.GIVEN}
 
 
 def build_frame(
@@ -51,7 +62,8 @@ def build_frame(
     Args:
         functions: address of the compiled user function for each extension point, 0 for the built-in one.
     """
-    stations, grid, tiles = _stations(scenario)
+    grid = grid_for(scenario.map.width_m, scenario.map.height_m, len(scenario.stations))
+    city, interferers = city_arrays(scenario), interferers_of(scenario)
     links, distinct = _links(scenario)
     sizes, aliases = _sizes(scenario)
     times = np.arange(scenario.max_steps) * scenario.step_s
@@ -61,15 +73,16 @@ def build_frame(
     pool = min(most_jobs, _buffered_jobs(scenario))
     logged = most_jobs if job_log else 0
     devices = scenario.users.count + scenario.sensors.count
-    metrics = len(layout.METRICS)
+    stations, metrics = len(scenario.stations), len(layout.METRICS)
+    history = scenario.sensors.count if scenario.sensors.backhaul_steps else 0
     e = num_envs
     return layout.Frame(
-        setup=_setup(scenario, functions, job_log),
-        stations=stations,
+        setup=_setup(scenario, functions, job_log, city),
+        sites=_sites(scenario),
         links=links,
         kinds_of_link=distinct,
+        interferers=interferers,
         grids=np.concatenate([grid, sensor_grid]),
-        station_tiles=tiles,
         sizes=sizes,
         aliases=aliases,
         request_factor=profile_factors(scenario.users.requests.profile, times),
@@ -80,22 +93,39 @@ def build_frame(
         sensor_positions=_points(getattr(scenario.sensors.placement, "positions_m", None)),
         trace=_trace(scenario),
         value_of_age=_value_of_age(scenario),
+        outages=_outages(scenario),
+        kinds=city.kinds,
+        week=city.week,
+        counts=city.counts,
+        activities=city.activities,
+        activity_weights=city.activity_weights,
+        events=city.events,
+        drift_near=city.drift_near,
+        drift_weight=city.drift_weight,
+        usual_pull=city.usual_pull,
+        usual_until=city.usual_until,
+        neighbours=city.neighbours,
         envs=np.zeros(e, layout.ENV),
-        cells=np.zeros((e, len(stations), 2), layout.CELL),
+        zones=np.zeros((e, stations), layout.ZONE),
+        station_tiles=np.zeros((e, int(grid["nx"][0] * grid["ny"][0])), np.int32),
+        cells=np.zeros((e, stations, 2), layout.CELL),
         devices=np.zeros((e, devices), layout.DEVICE),
         bodies=np.zeros((e, devices), layout.BODY),
         anchors=np.zeros((e, devices, 2), layout.ANCHOR),
+        history=np.zeros((e, history, scenario.sensors.backhaul_steps + 1), np.int32),
         jobs=np.zeros((e, pool), layout.JOB),
         sensor_tiles=np.zeros((e, int(sensor_grid["nx"][0] * sensor_grid["ny"][0])), np.int32),
-        tally=np.zeros((e, len(stations), metrics)),
+        tally=np.zeros((e, stations, metrics)),
         step_totals=np.zeros((e, metrics)),
         episode_totals=np.zeros((e, metrics)),
         terms=np.zeros((e, len(layout.REWARD_TERMS))),
         reward=np.zeros(e),
+        station_rewards=np.zeros((e, stations)),
         numbers=np.zeros((e, pool if job_log else 0), np.int32),
         log=np.zeros((e, logged), layout.LOG),
         words=np.zeros((threads, 3, devices), np.uint32),
         signal=np.zeros((threads, devices)),
+        noise=np.zeros((threads, stations)),
         scratch=np.zeros((threads, 32)),
     )
 
@@ -105,7 +135,7 @@ def table_of(frame: layout.Frame, thread: int) -> np.ndarray:
 
     The frame must outlive the table.
     """
-    table = np.zeros((len(frame), 5), np.int64)
+    table = np.zeros((len(frame), TABLE_COLUMNS), np.int64)
     first_of_batch, first_of_thread = (
         frame._fields.index(name) for name in (layout.FIRST_OF_BATCH, layout.FIRST_OF_THREAD)
     )
@@ -121,24 +151,22 @@ def table_of(frame: layout.Frame, thread: int) -> np.ndarray:
     return table
 
 
-def _stations(scenario: Scenario) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Records of the stations, their grid, and its tiles."""
-    from metalore.world.geometry import put
+def _sites(scenario: Scenario) -> np.ndarray:
+    """Zones as an episode finds them."""
+    sites = np.zeros(len(scenario.stations), layout.ZONE)
+    for site, station in zip(sites, scenario.stations, strict=True):
+        site["x"], site["y"] = station.x_m, station.y_m
+        site["bandwidth_hz"], site["compute"] = station.bandwidth_hz, station.compute_gcycle_s
+        site["memory_mb"] = math.inf if station.memory_mb is None else station.memory_mb
+    for factor in ("request_factor", "data_factor", "compute_factor"):
+        sites[factor] = 1.0
+    sites["activity"], sites["next"], sites["up"] = -1, -1, 1
+    return sites
 
-    stations = np.zeros(len(scenario.stations), layout.STATION)
-    grid = grid_for(scenario.map.width_m, scenario.map.height_m, len(stations))
-    tiles = np.full(int(grid["nx"][0] * grid["ny"][0]), -1, np.int32)
-    for i, station in enumerate(scenario.stations):
-        stations[i] = (
-            station.x_m,
-            station.y_m,
-            station.bandwidth_hz,
-            station.compute_gcycle_s,
-            math.inf if station.memory_mb is None else station.memory_mb,
-            -1,
-        )
-        put(grid[0], tiles, stations, 0, i)
-    return stations, grid, tiles
+
+def _outages(scenario: Scenario) -> np.ndarray:
+    rows = [(start, end, i) for i, station in enumerate(scenario.stations) for start, end in station.outages_s]
+    return np.array(rows, layout.OUTAGE)
 
 
 def _links(scenario: Scenario) -> tuple[np.ndarray, np.ndarray]:
@@ -206,7 +234,9 @@ def _value_of_age(scenario: Scenario) -> np.ndarray:
     return values
 
 
-def _setup(scenario: Scenario, functions: dict[str, int], job_log: bool) -> np.ndarray:
+def _setup(scenario: Scenario, functions: dict[str, int], job_log: bool, city: CityArrays) -> np.ndarray:
+    handover, interference, failures = scenario.radio.handover, scenario.radio.interference, scenario.failures
+    by_function = functions["mobility"] != 0
     radio_settings, mobility, presence = scenario.radio, scenario.users.mobility, scenario.users.presence
     placement, timing = scenario.sensors.placement, scenario.sensors.updates.timing
     reach, buffers, memory, reward = scenario.sensors.range_m, scenario.buffers, scenario.memory, scenario.reward
@@ -250,12 +280,18 @@ def _setup(scenario: Scenario, functions: dict[str, int], job_log: bool) -> np.n
         "users": scenario.users.count,
         "path_loss": _PATH_LOSS[radio_settings.path_loss],
         "line_of_sight": _SIGHT[radio_settings.line_of_sight],
+        "plain_radio": radio_settings.association == "nearest"
+        and radio_settings.path_loss == "okumura-hata"
+        and functions["channel"] == 0
+        and radio_settings.interference.kind == "none"
+        and handover.margin_db == handover.time_to_trigger_steps == 0,
         "association": _ASSOCIATION[radio_settings.association],
         "scheduler": _SCHEDULER[radio_settings.scheduler],
         "slots": radio_settings.round_robin_slots,
-        "mobility": _MOBILITY[type(mobility)],
+        "mobility": STATIC if by_function else _MOBILITY[type(mobility)],
         "pause_steps": getattr(mobility, "pause_steps", 0),
         "churn": isinstance(presence, Churn),
+        "may_leave": isinstance(presence, Churn) or isinstance(mobility, Attraction),
         "placement": _PLACEMENT[type(placement)],
         "periodic": isinstance(timing, Periodic),
         "random_phase": getattr(timing, "phase", "zero") == "random",
@@ -263,6 +299,16 @@ def _setup(scenario: Scenario, functions: dict[str, int], job_log: bool) -> np.n
         "device_jobs": buffers.device_jobs or _UNBOUNDED,
         "station_jobs": buffers.station_jobs or _UNBOUNDED,
         "logging": job_log,
+        "handover_ratio": 10 ** (handover.margin_db / 10),
+        "handover_waits": handover.time_to_trigger_steps,
+        "sticky": handover.margin_db > 0 or handover.time_to_trigger_steps > 0,
+        "interference": _LOAD[interference.load] if isinstance(interference, CoChannel) else codes.NO_INTERFERENCE,
+        "reuse": interference.reuse if isinstance(interference, CoChannel) else 1,
+        "backhaul_steps": scenario.sensors.backhaul_steps,
+        "failures": failures is not None or any(station.outages_s for station in scenario.stations),
+        "break_probability": min(1.0, scenario.step_s / failures.mean_between_s) if failures else 0.0,
+        "repair_probability": min(1.0, scenario.step_s / failures.mean_repair_s) if failures else 0.0,
+        **city_setup(scenario, city),
     }
     setup = np.zeros(1, layout.SETUP)
     for name in layout.SETUP.names or ():

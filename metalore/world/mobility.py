@@ -11,7 +11,7 @@ from metalore.world.extension import RESULTS, call_user
 from metalore.world.jit import njit
 from metalore.world.random import DEPARTURE, MOBILITY, normal_pair, philox, uniform
 
-RANDOM_WAYPOINT, GAUSS_MARKOV, STATIC, TRACE = range(4)
+RANDOM_WAYPOINT, GAUSS_MARKOV, STATIC, TRACE, ATTRACTION = range(5)
 # Memory of the models: random-waypoint m0, m1 target, m2 speed, m3 pause steps left;
 # Gauss-Markov m0 speed, m1 heading, m2 mean heading.
 
@@ -50,21 +50,28 @@ def _new_leg(setup: Any, user: Any, u0: Any, u1: Any, u2: Any) -> None:
 
 
 @njit
-def _random_waypoint(setup: Any, env: Any, user: Any, index: Any) -> None:
-    if user.m3 > 0.0:
-        user.m3 -= 1.0
-        return
+def walk(setup: Any, user: Any) -> Any:
+    """Towards the target (m0, m1) at speed m2; true if it is reached."""
     reach = user.m2 * setup.step_s
     dx, dy = user.m0 - user.x, user.m1 - user.y
     distance = math.sqrt(dx * dx + dy * dy)
     if distance <= reach:
         user.x, user.y = user.m0, user.m1
+        return True
+    user.x += dx / distance * reach
+    user.y += dy / distance * reach
+    return False
+
+
+@njit
+def _random_waypoint(setup: Any, env: Any, user: Any, index: Any) -> None:
+    if user.m3 > 0.0:
+        user.m3 -= 1.0
+        return
+    if walk(setup, user):
         w0, w1, w2, _ = philox(env.seed, env.t, index, MOBILITY, env.episode)
         _new_leg(setup, user, uniform(w0), uniform(w1), uniform(w2))
         user.m3 = setup.pause_steps
-    else:
-        user.x += dx / distance * reach
-        user.y += dy / distance * reach
 
 
 @njit

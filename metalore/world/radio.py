@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from metalore.world.extension import RESULTS, call_user
-from metalore.world.jit import njit
+from metalore.world.jit import njit, njit_apart
 
 OKUMURA_HATA, UMI, UMA = range(3)
 SEEN_ALWAYS, SEEN_NEVER, SEEN_BY_CHANCE = range(3)
@@ -45,7 +45,7 @@ def _log10(x: Any) -> Any:
     return math.log(x) * _PER_LN10  # several times faster than the library's log10
 
 
-@njit
+@njit_apart
 def umi_loss_db(distance_m: Any, carrier_mhz: Any, station_height_m: Any, device_height_m: Any, seen: Any) -> Any:
     """UMi street canyon: 3GPP TR 38.901 V16.1.0 table 7.4.1-1; 0.5-100 GHz, 10 m-5 km, device 1.5-22.5 m."""
     f = _log10(carrier_mhz / 1000.0)
@@ -59,7 +59,7 @@ def umi_loss_db(distance_m: Any, carrier_mhz: Any, station_height_m: Any, device
     return max(loss, 35.3 * _log10(d3) + 22.4 + 21.3 * f - 0.3 * (device_height_m - 1.5))
 
 
-@njit
+@njit_apart
 def uma_loss_db(distance_m: Any, carrier_mhz: Any, station_height_m: Any, device_height_m: Any, seen: Any) -> Any:
     """UMa: 3GPP TR 38.901 V16.1.0 table 7.4.1-1; 0.5-100 GHz, 10 m-5 km, device 1.5-13 m."""
     f = _log10(carrier_mhz / 1000.0)

@@ -13,22 +13,24 @@ from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metalore.scenario import Scenario, load
+from metalore.world import codes
 from metalore.world import step as compiled_step
 from metalore.world.build import build_frame, table_of
 from metalore.world.extension import SIGNATURES, compiled
 from metalore.world.layout import FIRST_OF_BATCH, FIRST_OF_THREAD, KINDS, LOG, METRICS, REWARD_TERMS, Frame
 
 _PROBLEMS = {
-    compiled_step.NOT_A_SHARE: "shares must be numbers in [0, 1] (bandwidth and compute for requests at each station)",
-    compiled_step.ENDED: "the episode has ended; call reset before the next step",
-    compiled_step.NOT_PLACED: "sensors.placement found no place for a sensor; lower sensors.count or spacing_m",
-    compiled_step.BAD_CHANNEL: "the channel function failed; it must return a loss in dB, a number or +infinity",
-    compiled_step.BAD_MOBILITY: "the mobility function failed or left the map; it must return "
+    codes.NOT_A_SHARE: "shares must be numbers in [0, 1] (bandwidth and compute for requests at each station)",
+    codes.ENDED: "the episode has ended; call reset before the next step",
+    codes.NOT_PLACED: "sensors.placement found no place for a sensor; lower sensors.count or spacing_m",
+    codes.BAD_CHANNEL: "the channel function failed; it must return a loss in dB, a number or +infinity",
+    codes.BAD_MOBILITY: "the mobility function failed or left the map; it must return "
     "(x_m, y_m, m0, m1, m2, m3) with the point on the map",
-    compiled_step.BAD_TRAFFIC: "the traffic function failed; it must return (0 or 1, Mbit >= 0, Gcycle >= 0)",
-    compiled_step.BAD_SCHEDULER: "the scheduler function failed; it must return a weight from 0 to 1e100",
+    codes.BAD_TRAFFIC: "the traffic function failed; it must return (0 or 1, Mbit >= 0, Gcycle >= 0)",
+    codes.BAD_SCHEDULER: "the scheduler function failed; it must return a weight from 0 to 1e100",
 }
 _COMPILE_NOTICE_S = 2.0
 _BATCH = Frame._fields[Frame._fields.index(FIRST_OF_BATCH) : Frame._fields.index(FIRST_OF_THREAD)]
@@ -179,6 +181,53 @@ class World:
             raise WorldError(f"{len(given)} seeds for {self.num_envs} worlds; give one number, or one each")
         return np.array([int(s) for s in given], np.uint64)
 
+    # -- zones ---------------------------------------------------------------------------------------------------------
+
+    def set_capacity(
+        self,
+        *,
+        bandwidth_hz: ArrayLike | None = None,
+        compute_gcycle_s: ArrayLike | None = None,
+        memory_mb: ArrayLike | None = None,
+    ) -> None:
+        """Change what stations have, from the next step to the episode's end; a reset brings the scenario's back.
+
+        Each is broadcast to [e, s]. Jobs that are resident stay when memory shrinks; new ones are lost.
+
+        Raises:
+            WorldError: no number, a bandwidth not above 0, a negative compute, or memory without room for one job.
+        """
+        memory = self.scenario.memory
+        bounds = (
+            ("bandwidth_hz", "bandwidth_hz", bandwidth_hz, np.nextafter(0.0, 1.0)),
+            ("compute_gcycle_s", "compute", compute_gcycle_s, 0.0),
+            ("memory_mb", "memory_mb", memory_mb, memory.base_mb + memory.per_job_mb),
+        )
+        checked = []
+        for name, field, values, least in bounds:
+            if values is not None:
+                try:
+                    array = np.broadcast_to(np.asarray(values, float), self._frame.zones.shape)
+                except ValueError:
+                    raise WorldError(
+                        f"{name} has shape {np.shape(values)}, which does not fit "
+                        f"{self._frame.zones.shape} (environments, stations)"
+                    ) from None
+                if not (array >= least).all() or (field != "memory_mb" and np.isinf(array).any()):
+                    raise WorldError(f"{name} must be numbers of at least {least:g}")
+                checked.append((field, array))
+        for field, array in checked:
+            self._frame.zones[field] = array
+
+    def close_stations(self, closed: ArrayLike) -> None:
+        """Take stations down, or let them come up again, at the end of the next step; a reset opens all.
+
+        Args:
+            closed: flags, broadcast to [e, s].
+        """
+        self._frame.zones["closed"] = np.asarray(closed, np.bool_)
+        self._frame.envs["closing"] = 1
+
     # -- copies --------------------------------------------------------------------------------------------------------
 
     def copy_state(self, source: World, origin: Sequence[int] | np.ndarray) -> None:
@@ -303,6 +352,16 @@ class World:
     def attached(self) -> np.ndarray:
         """Attached devices, [e, s, k]."""
         return self._frame.cells["attached"]
+
+    @property
+    def station_rewards(self) -> np.ndarray:
+        """Each station's part of the last step's reward, [e, s]; that of the age at the twin is parted evenly."""
+        return self._frame.station_rewards
+
+    @property
+    def zones(self) -> np.ndarray:
+        """Zones now: records of :data:`metalore.world.layout.ZONE`, [e, s]."""
+        return self._frame.zones
 
     @property
     def devices(self) -> np.ndarray:
