@@ -145,7 +145,7 @@ def test_the_times_of_a_job_add_up_to_its_age() -> None:
 def test_an_unattached_device_keeps_its_jobs() -> None:
     w = world({(0, 0): (1.0, 1.0)}, radio__snr_threshold=1.5)
     run(w, REQUESTS, REQUESTS)
-    assert w.users[0].station == -1
+    assert not w.users[0].attached
     assert stamps(w.jobs[0]) == (0, -1, -1, -1, -1)
 
 
