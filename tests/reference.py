@@ -295,14 +295,14 @@ def poisson_draw(mean: float, word: int) -> int:
 
 
 def draw_size(size: Size, word: int, of_zone: float = 1.0) -> float:
-    """A job's size with the factor of its zone, rounded to single precision."""
+    """A job's size, rounded to single precision before and after it is multiplied by the factor of its zone."""
     if size.distribution == "poisson":
         value = float(poisson_draw(size.mean, word))
     elif size.distribution == "constant":
         value = size.mean
     else:
         value = -size.mean * math.log(uniform(word))
-    return single(max(value, size.minimum) * of_zone)
+    return single(single(max(value, size.minimum)) * of_zone)
 
 
 def read_trace(path: str) -> dict[int, list[tuple[float, float, float]]]:
@@ -964,14 +964,14 @@ class ReferenceWorld:
 
     def _begin_in_the_city(self, user: User, motion: Attraction) -> None:
         """At reset, a user is in a zone or elsewhere."""
-        u0 = self._uniforms(0, user.index, PRESENCE + ANOTHER)[0]
+        u0, _, _, u3 = self._uniforms(0, user.index, PRESENCE + ANOTHER)
         chosen = first_above(self.city.pulls(), u0)
         user.place = 0 if chosen is None else chosen
         if user.place < len(self.stations):
             self._arrive_in_zone(user, motion, 0)
         else:
             user.present = False
-            user.stay_left = self._stay(motion, self._uniforms(0, user.index, MOBILITY)[3])
+            user.stay_left = self._stay(motion, u3)
 
     def _arrive_in_zone(self, user: User, motion: Attraction, step: int) -> None:
         self._arrive(user, step)
