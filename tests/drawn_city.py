@@ -22,12 +22,10 @@ def one_of(*values: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(values)
 
 
-def hourly() -> st.SearchStrategy[list[float]]:
-    values = one_of(1.0, 0.0, 0.2, 3.0, 40.0)
-    return st.one_of(
-        st.lists(values, min_size=24, max_size=24),
-        values.map(lambda value: [value] * 24),
-    )
+def hourly(*values: float) -> st.SearchStrategy[list[float]]:
+    """A row in which every hour differs, or none does; the last value only occurs among others."""
+    varied = st.lists(one_of(*values), min_size=24, max_size=24)
+    return varied | one_of(*values[:-1]).map(lambda value: [value] * 24)
 
 
 @st.composite
@@ -35,10 +33,10 @@ def kinds(draw: st.DrawFn, activities: list[str]) -> list[Settings]:
     return [
         {
             "name": name,
-            "pull": draw(hourly()),
-            "weekend_pull": draw(st.none() | hourly()),
-            "requests": draw(hourly()),
-            "weekend_requests": draw(st.none() | hourly()),
+            "pull": draw(hourly(1.0, 0.2, 3.0, 40.0, 0.0)),
+            "weekend_pull": draw(st.none() | hourly(1.0, 2.0, 0.0)),
+            "requests": draw(hourly(1.0, 2.0, 0.3, 5.0, 0.0)),
+            "weekend_requests": draw(st.none() | hourly(1.0, 2.0, 0.0)),
             "activities": draw(st.dictionaries(one_of(*activities), one_of(1.0, 0.0, 2.5))) if activities else {},
         }
         for name in draw(one_of(["a"], ["a", "b"], ["b", "a"]))
@@ -56,7 +54,7 @@ def activities(draw: st.DrawFn, step_s: float) -> list[Settings]:
             "to_hour": draw(one_of(24.0, 24.0, 7.0, 0.5)),
             "days": draw(one_of("all", "all", "weekdays", "weekend")),
             "pull": draw(one_of(1.0, 0.0, 0.5, 6.0)),
-            "request_factor": draw(one_of(1.0, 0.0, 0.3, 5.0)),
+            "request_factor": draw(one_of(1.0, 2.0, 0.3, 5.0, 0.0)),
             "data_factor": draw(one_of(1.0, 0.0, 0.3, 4.0)),
             "compute_factor": draw(one_of(1.0, 0.0, 0.7, 3.0)),
         }
@@ -115,7 +113,7 @@ def cities(draw: st.DrawFn, step_s: float, zones: list[str], folder: Path) -> Se
         "activities": found,
         "counts": draw(st.none() | st.none() | counts(folder, zones)),
         "outside": draw(st.booleans()),
-        "peak_presence": draw(one_of(0.9, 0.3, 0.6, 1.0)),
+        "peak_presence": draw(one_of(0.9, 0.6, 0.9, 1.0, 0.3)),
         "drift": draw(
             st.none()
             | st.fixed_dictionaries(
@@ -157,17 +155,22 @@ def attractions(step_s: float) -> st.SearchStrategy[Settings]:
 
 
 def failures(step_s: float) -> st.SearchStrategy[Settings | None]:
-    return st.none() | st.fixed_dictionaries(
-        {
-            "mean_between_s": one_of(10.0 * step_s, 2.0 * step_s, 60.0 * step_s),
-            "mean_repair_s": one_of(3.0 * step_s, step_s),
-        }
+    return (
+        st.none()
+        | st.none()
+        | st.fixed_dictionaries(
+            {
+                "mean_between_s": one_of(20.0 * step_s, 3.0 * step_s, 60.0 * step_s),
+                "mean_repair_s": one_of(3.0 * step_s, step_s),
+            }
+        )
     )
 
 
 def outages(step_s: float) -> st.SearchStrategy[list[tuple[float, float]]]:
     times = one_of((0.0, 2.0), (3.0, 4.0), (4.5, 9.0), (7.0, 7.5))
-    return one_of([], []) | st.lists(times, max_size=2).map(lambda some: [(a * step_s, b * step_s) for a, b in some])
+    some = st.lists(times, min_size=1, max_size=2).map(lambda found: [(a * step_s, b * step_s) for a, b in found])
+    return st.just([]) | st.just([]) | st.just([]) | some
 
 
 handovers = st.fixed_dictionaries(

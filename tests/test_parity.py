@@ -86,7 +86,7 @@ def largest_factor(profile: Settings) -> float:
 def demands(draw: st.DrawFn) -> Settings:
     """A probability and a profile that can be together."""
     profile = draw(profiles)
-    part = draw(one_of(0.8, 1.0, 0.3, 0.0, 0.6))
+    part = draw(one_of(0.8, 1.0, 0.3, 0.6, 1.0, 0.9, 0.0))
     return {"probability": part / largest_factor(profile), "profile": profile}
 
 
@@ -109,7 +109,7 @@ def stations(draw: st.DrawFn, area: Settings, least_mb: float, step_s: float, in
             "height_m": draw(one_of(10.0, 25.0, 40.0, 200.0)),
             "tx_dbm": draw(one_of(20.0, 40.0, 40.0, 46.0)),
             "bandwidth_hz": scale * draw(one_of(100e6, 20e6, 5e6, 1e6, 50e6)),
-            "compute_gcycle_s": scale * draw(one_of(100.0, 20.0, 3.0, 50.0, 1000.0)),
+            "compute_gcycle_s": scale * draw(one_of(100.0, 20.0, 3.0, 50.0, 1000.0, 1000.0)),
             "memory_mb": draw(st.none() | one_of(least_mb, least_mb + 13.0, least_mb + 40.0)),
             "outages_s": draw(outages(step_s)),
             "kind": draw(one_of("", "a")) if in_city else "",
@@ -123,7 +123,7 @@ radios = st.fixed_dictionaries(
         "path_loss": one_of("okumura-hata", "umi", "uma"),
         "line_of_sight": one_of("always", "never", "probability"),
         "carrier_mhz": one_of(700.0, 3500.0, 28_000.0),
-        "snr_threshold": one_of(2e-8, 0.0, 2e-8, 1.0, 30.0, 3000.0),
+        "snr_threshold": one_of(2e-8, 0.0, 2e-8, 0.1, 1.0, 30.0, 3000.0),
         "association": one_of("nearest", "strongest"),
         "handover": handovers,
         "interference": interferences,
@@ -165,7 +165,7 @@ presences = st.just({"kind": "always"}) | st.fixed_dictionaries(
 
 @st.composite
 def users(draw: st.DrawFn, area: Settings, step_s: float, in_city: bool) -> Settings:
-    count = draw(one_of(1, 2, 3, 4, 5, 6, 6, 0))
+    count = draw(one_of(4, 1, 2, 3, 5, 6, 6, 6, 5, 0))
     attracted = in_city and draw(one_of(True, True, True, False))
     return {
         "count": count,
