@@ -2,6 +2,7 @@
 
 Written from that page alone; it shares nothing with the compiled world but the random words, the Poisson tables
 (whose look-up is its own) and the settings. Numbers of steps are ints, -1 where something has not happened.
+Zones and what pulls people to them are in `reference_city`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
+from reference_city import Zones, decision, neighbours, place_of_zone, stay_steps
+from reference_common import FAILURE, first_above, nearest_first, normal_pair, single, squared_distance, uniform
 
 from metalore.scenario import (
+    Attraction,
     Bernoulli,
     Burst,
     Churn,
+    CoChannel,
     Daily,
     Fixed,
     GaussMarkov,
@@ -50,7 +54,7 @@ from metalore.world.random import (
 
 EPS = 1e-9
 KINDS = ("request", "update")
-OUTCOMES = ("waiting", "completed", "lost_device", "lost_station", "left")
+OUTCOMES = ("waiting", "completed", "lost_device", "lost_station", "left", "failed")
 REWARD_TERMS = ("synchronization", "delay", "throughput", "loss", "served_age", "twin_age")
 
 _OF_A_KIND = (
@@ -59,8 +63,11 @@ _OF_A_KIND = (
 )
 METRICS = (
     *(name.format(kind) for kind in KINDS for name in _OF_A_KIND.split()),
-    *("requests_late", "requests_synchronized", "aosi", "signed_gap", "data_age", "peaks", "peak_age", "twin_age"),
+    *("requests_late", "requests_synchronized", "aosi", "signed_gap", "data_age", "peaks", "peak_age", "busy_hz"),
+    *("attached_users", "handovers", "resident_mb", "up", "request_latency", "request_latency_squared", "sync_value"),
+    "twin_age",
 )
+"""What is counted in every step, by station and in sum; `twin_age` only in sum."""
 
 
 @dataclass(eq=False)
@@ -78,6 +85,7 @@ class Job:
     tx_start: int = -1
     tx_end: int = -1
     station: int = -1
+    spent_of_device: float = 0.0  # part of its device's budget that was spent when it left (f_tx)
     proc_start: int = -1
     completed: int = -1
     sensor: int = -1
@@ -98,7 +106,8 @@ class Device:
     x: float = 0.0
     y: float = 0.0
     luck: float = 0.5
-    station: int = -1
+    station: int = 0
+    attached: bool = False
     efficiency: float = 0.0
     average_mbps: float = 0.0
     delivered_mbit: float = 0.0
@@ -107,10 +116,14 @@ class Device:
 
 @dataclass(eq=False)
 class User(Device):
-    """Someone who asks. `memory` is what a mobility function of the caller keeps."""
+    """Someone who asks. `memory` is what a mobility function of the caller keeps, `place` is for attraction."""
 
     present: bool = True
     arrived: int = 0
+    waiting: int = 0  # steps for which another station has been better
+    place: int = 0  # zone, or the number of zones for elsewhere
+    on_the_way: bool = False
+    stay_left: int = 0
     target: tuple[float, float] = (0.0, 0.0)
     speed: float = 0.0
     pause_left: int = 0
@@ -121,42 +134,38 @@ class User(Device):
 
 @dataclass(eq=False)
 class Sensor(Device):
-    """Something that reports. `newest` is the creation step of its newest processed update."""
+    """Something that reports. `newest` is the creation step of its newest processed update; `past` at ends of steps."""
 
     period: float = 1.0
     phase: float = 0.0
     newest: int = -1
+    past: list[int] = field(default_factory=list)
 
 
 @dataclass(eq=False)
 class Station:
-    """A base station and its server."""
+    """A base station and its server. Without a bound, memory is infinite."""
 
     settings: StationSettings
+    bandwidth_hz: float = field(init=False)
+    compute_gcycle_s: float = field(init=False)
+    memory_mb: float = field(init=False)
+    up: bool = True
+    broken: bool = False
+    closed: bool = False
+    load: float = 0.0  # part of the band that carried data in the step before
+    interferers: list[int] = field(default_factory=list)
     queues: dict[str, deque[Job]] = field(default_factory=lambda: {kind: deque() for kind in KINDS})
     attached: dict[str, list[Device]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     pointers: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
 
+    def __post_init__(self) -> None:
+        self.bandwidth_hz, self.compute_gcycle_s = self.settings.bandwidth_hz, self.settings.compute_gcycle_s
+        self.memory_mb = math.inf if self.settings.memory_mb is None else self.settings.memory_mb
 
-def uniform(word: int) -> float:
-    """A 32-bit word as a number in (0, 1)."""
-    return (word + 0.5) / 2**32
-
-
-def normal_pair(u0: float, u1: float) -> tuple[float, float]:
-    """Two standard normal numbers (Box-Muller)."""
-    radius = math.sqrt(-2 * math.log(u0))
-    return radius * math.cos(2 * math.pi * u1), radius * math.sin(2 * math.pi * u1)
-
-
-def squared_distance(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """In the plane, in square metres."""
-    return (a[0] - b[0]) * (a[0] - b[0]) + (a[1] - b[1]) * (a[1] - b[1])
-
-
-def single(value: float) -> float:
-    """Rounded to single precision."""
-    return float(np.float32(value))
+    @property
+    def place(self) -> tuple[float, float]:
+        return self.settings.x_m, self.settings.y_m
 
 
 # --- radio -----------------------------------------------------------------------------------------------------------
@@ -234,6 +243,25 @@ def round_robin(devices: list[Device], pointer: int, slots: int) -> tuple[dict[i
     return given, 1 + turn[(slots - 1) % len(turn)].index
 
 
+def parts_of_the_band(places: Sequence[tuple[float, float]], reuse: int) -> list[int]:
+    """The part of each station, in order: that whose nearest station so far is farthest away."""
+    parts: list[int] = []
+    for z, place in enumerate(places):
+        clear = [
+            min((squared_distance(place, places[j]) for j in range(z) if parts[j] == part), default=math.inf)
+            for part in range(reuse)
+        ]
+        parts.append(clear.index(max(clear)))
+    return parts
+
+
+def interferers_of(places: Sequence[tuple[float, float]], reuse: int, count: int) -> list[list[int]]:
+    """The nearest other stations on each one's part of the band."""
+    parts = parts_of_the_band(places, reuse)
+    zones = range(len(places))
+    return [[j for j in nearest_first(places, z) if j != z and parts[j] == parts[z]][:count] for z in zones]
+
+
 # --- demand ----------------------------------------------------------------------------------------------------------
 
 
@@ -266,15 +294,15 @@ def poisson_draw(mean: float, word: int) -> int:
     return lowest + (column if low < threshold else alias)
 
 
-def draw_size(size: Size, word: int) -> float:
-    """A job's size, rounded to single precision."""
+def draw_size(size: Size, word: int, of_zone: float = 1.0) -> float:
+    """A job's size, rounded to single precision before and after it is multiplied by the factor of its zone."""
     if size.distribution == "poisson":
         value = float(poisson_draw(size.mean, word))
     elif size.distribution == "constant":
         value = size.mean
     else:
         value = -size.mean * math.log(uniform(word))
-    return single(max(value, size.minimum))
+    return single(single(max(value, size.minimum)) * of_zone)
 
 
 def read_trace(path: str) -> dict[int, list[tuple[float, float, float]]]:
@@ -324,27 +352,37 @@ class ReferenceWorld:
         self.t = 0
         self.jobs: list[Job] = []
         self.generated_so_far = 0.0  # F(t): the sum of the update profile's factors of steps before t
-        self.totals = dict.fromkeys(METRICS, 0.0)
         self.history = dict.fromkeys(METRICS, 0.0)
-        self.terms = dict.fromkeys(REWARD_TERMS, 0.0)
         self.stations = [Station(settings) for settings in scenario.stations]
+        self._clear_counts()
+        self.places = [station.place for station in self.stations]
+        if isinstance(radio := scenario.radio.interference, CoChannel):
+            for station, near in zip(
+                self.stations, interferers_of(self.places, radio.reuse, radio.interferers), strict=True
+            ):
+                station.interferers = near
+        self.city = Zones(scenario, self._uniforms)
+        self._update_stations(0)
         motion = scenario.users.mobility
         self.trace = read_trace(motion.file) if isinstance(motion, Trace) else {}
+        self.neighbours = neighbours(self.places, motion.neighbours) if isinstance(motion, Attraction) else []
         self.users = [self._new_user(k) for k in range(scenario.users.count)]
         self.sensors: list[Sensor] = []
         for n in range(scenario.sensors.count):
             self.sensors.append(self._new_sensor(n))
+        self.up_for_sensors = [station.up for station in self.stations]
 
     def step(self, shares: Sequence[Sequence[float]]) -> dict[str, Any]:
         """Advance by one step. `shares`: (bandwidth_share, compute_share) of requests, per station."""
-        self.totals = dict.fromkeys(METRICS, 0.0)
-        self.terms = dict.fromkeys(REWARD_TERMS, 0.0)
+        self._clear_counts()
         self._associate()
         self._generate()
         self._transmit([bandwidth for bandwidth, _ in shares])
         self._compute([compute for _, compute in shares])
         self._age()
         self._move()
+        self.city.tick(self.t + 1)
+        self._update_stations(self.t + 1)
         self._reward()
         self.t += 1
         for name, value in self.totals.items():
@@ -354,6 +392,47 @@ class ReferenceWorld:
     def queue_lengths(self) -> list[tuple[int, int]]:
         """(requests, updates) waiting at each station."""
         return [(len(station.queues["request"]), len(station.queues["update"])) for station in self.stations]
+
+    @property
+    def zones(self) -> list[dict[str, float]]:
+        """How each zone is for the next step: up, pull, request_factor, data_factor, compute_factor, activity."""
+        fields = ("pull", "request_factor", "data_factor", "compute_factor", "activity")
+        return [
+            {"up": station.up, **{name: getattr(zone, name) for name in fields}}
+            for station, zone in zip(self.stations, self.city.zones, strict=True)
+        ]
+
+    # --- what a planner may do ---------------------------------------------------------------------------------------
+
+    def close_stations(self, flags: Sequence[bool]) -> None:
+        """Close stations or open them again, from the end of the next step on."""
+        for station, closed in zip(self.stations, flags, strict=True):
+            station.closed = bool(closed)
+
+    def set_capacity(
+        self,
+        station: int,
+        bandwidth_hz: float | None = None,
+        compute_gcycle_s: float | None = None,
+        memory_mb: float | None = None,
+    ) -> None:
+        """Set capacities of a station; infinite memory is no bound."""
+        here = self.stations[station]
+        here.bandwidth_hz = here.bandwidth_hz if bandwidth_hz is None else bandwidth_hz
+        here.compute_gcycle_s = here.compute_gcycle_s if compute_gcycle_s is None else compute_gcycle_s
+        here.memory_mb = here.memory_mb if memory_mb is None else memory_mb
+
+    # --- counting ----------------------------------------------------------------------------------------------------
+
+    def _clear_counts(self) -> None:
+        self.totals = dict.fromkeys(METRICS, 0.0)
+        self.by_station = [dict.fromkeys(METRICS, 0.0) for _ in self.stations]
+        self.station_rewards = [0.0] * len(self.stations)
+        self.terms = dict.fromkeys(REWARD_TERMS, 0.0)
+
+    def _count(self, name: str, station: int, amount: float = 1.0) -> None:
+        self.totals[name] += amount
+        self.by_station[station][name] += amount
 
     # --- reset -------------------------------------------------------------------------------------------------------
 
@@ -365,7 +444,9 @@ class ReferenceWorld:
         settings = self.scenario.users
         user = User("request", k, settings.height_m, luck=self._uniforms(0, k, LUCK)[0])
         self._arrive(user, 0)
-        if isinstance(settings.presence, Churn):
+        if isinstance(settings.mobility, Attraction):
+            self._begin_in_the_city(user, settings.mobility)
+        elif isinstance(settings.presence, Churn):
             stay, absence = settings.presence.mean_stay_steps, settings.presence.mean_absence_steps
             user.present = self._uniforms(0, k, PRESENCE + ANOTHER)[0] < stay / (stay + absence)
         return user
@@ -376,6 +457,7 @@ class ReferenceWorld:
         user.x, user.y = self._arrival_place(user.index, step)
         user.memory = (0.0, 0.0, 0.0, 0.0)
         user.average_mbps = 0.0
+        user.attached, user.waiting = False, 0
         u0, u1, u2, _ = self._uniforms(step, user.index, DEPARTURE)
         motion = self.scenario.users.mobility
         if isinstance(motion, RandomWaypoint):
@@ -406,7 +488,7 @@ class ReferenceWorld:
         sensor.period = period_steps_of(self.scenario)[n]
         random_phase = getattr(settings.updates.timing, "phase", "zero") == "random"
         sensor.phase = 1 - 1e-9 - (self._uniforms(0, index, PHASE)[0] if random_phase else 0.0)
-        self._attach(sensor)
+        self._attach(sensor, self._candidate(sensor))
         return sensor
 
     def _sensor_place(self, n: int) -> tuple[float, float]:
@@ -433,35 +515,85 @@ class ReferenceWorld:
     # --- 1. associate ------------------------------------------------------------------------------------------------
 
     def _associate(self) -> None:
+        up = [station.up for station in self.stations]
+        if up != self.up_for_sensors:
+            self.up_for_sensors = up
+            for sensor in self.sensors:
+                self._attach(sensor, self._candidate(sensor))
+        for user in self.users:
+            if user.present:
+                self._attach_user(user)
+            else:
+                user.attached = False
         for station in self.stations:
             station.attached = {kind: [] for kind in KINDS}
-        for user in self.users:
-            user.station = -1
-            if user.present:
-                self._attach(user)
         for device in [*self.users, *self.sensors]:
-            if device.station >= 0:
+            if device.attached:
                 self.stations[device.station].attached[device.kind].append(device)
+                device.efficiency = math.log2(1 + self._sinr(device))
+        for z, station in enumerate(self.stations):
+            self._count("up", z, float(station.up))
+            self._count("attached_users", z, len(station.attached["request"]))
 
-    def _attach(self, device: Device) -> None:
-        indices = range(len(self.stations))
-        places = [(station.settings.x_m, station.settings.y_m) for station in self.stations]
+    def _candidate(self, device: Device) -> int:
+        """The station up that is nearest or strongest, -1 if there is none."""
+        up = [z for z, station in enumerate(self.stations) if station.up]
         if self.scenario.radio.association == "nearest":
-            best = min(indices, key=lambda i: squared_distance(places[i], (device.x, device.y)))
-        else:
-            best = max(indices, key=lambda i: self._snr(device, self.stations[i].settings))
-        snr = self._snr(device, self.stations[best].settings)
-        device.station = best if snr > self.scenario.radio.snr_threshold else -1
-        device.efficiency = math.log2(1 + snr)
+            return min(up, key=lambda z: squared_distance(self.places[z], (device.x, device.y)), default=-1)
+        return max(up, key=lambda z: self._snr(device, z), default=-1)
 
-    def _snr(self, device: Device, station: StationSettings) -> float:
-        radio = self.scenario.radio
-        distance = max(1.0, math.sqrt(squared_distance((station.x_m, station.y_m), (device.x, device.y))))
+    def _attach(self, device: Device, z: int) -> None:
+        """A device's station becomes `z`, where it is attached if heard well enough; -1: it has none."""
+        if z >= 0:
+            device.station = z
+        device.attached = z >= 0 and self._snr(device, z) > self.scenario.radio.snr_threshold
+
+    def _attach_user(self, user: User) -> None:
+        before = user.station if user.attached else -1
+        candidate = self._candidate(user)
+        self._attach(user, user.station if self._keeps_station(user, candidate) else candidate)
+        if user.attached and before >= 0 and user.station != before:
+            self._count("handovers", user.station)
+
+    def _keeps_station(self, user: User, candidate: int) -> bool:
+        """Whether a user stays although the candidate is another; counts the steps for which that one is better."""
+        handover, before, waited = self.scenario.radio.handover, user.station, user.waiting
+        user.waiting = 0
+        if not user.attached or candidate in (before, -1) or not self.stations[before].up:
+            return False
+        snr = self._snr(user, before)
+        if snr <= self.scenario.radio.snr_threshold or handover.margin_db == handover.time_to_trigger_steps == 0:
+            return False
+        if self._snr(user, candidate) < 10 ** (handover.margin_db / 10) * snr:
+            return True
+        if waited + 1 > handover.time_to_trigger_steps:
+            return False
+        user.waiting = waited + 1
+        return True
+
+    def _snr(self, device: Device, z: int) -> float:
+        """Of a device at a station, 0 at one that is down."""
+        radio, station = self.scenario.radio, self.stations[z].settings
+        if not self.stations[z].up:
+            return 0.0
+        distance = max(1.0, math.sqrt(squared_distance(self.places[z], (device.x, device.y))))
         if self.channel is not None:
             loss = self.channel(distance, radio.carrier_mhz, station.height_m, device.height_m, device.luck)
         else:
             loss = path_loss_db(radio, distance, station.height_m, device.height_m, device.luck)
         return float(10 ** ((station.tx_dbm - 30 - loss) / 10) / radio.noise_w)
+
+    def _sinr(self, device: Device) -> float:
+        """Of a device at its station, among the stations on the same part of the band."""
+        disturbed = 0.0
+        for j in self.stations[device.station].interferers:
+            full = getattr(self.scenario.radio.interference, "load", "full") == "full"
+            disturbed += (1.0 if full else self.stations[j].load) * self._snr(device, j)
+        return self._snr(device, device.station) / (1 + disturbed)
+
+    def _width_hz(self, station: Station) -> float:
+        """The part of the band that a station has."""
+        return station.bandwidth_hz / getattr(self.scenario.radio.interference, "reuse", 1)
 
     # --- 3. generate -------------------------------------------------------------------------------------------------
 
@@ -483,8 +615,11 @@ class ReferenceWorld:
     def _ask(self, user: User) -> None:
         requests = self.scenario.users.requests
         w0, w1, w2, _ = words(self.seed, self.t, user.index, TRAFFIC, self.episode)
-        if uniform(w0) < requests.probability * factor(requests.profile, self.t * self.scenario.step_s):
-            self._create(user, draw_size(requests.data_mbit, w1), draw_size(requests.compute_gcycle, w2))
+        zone = self.city.zones[user.station]
+        demand = factor(requests.profile, self.t * self.scenario.step_s) * zone.request_factor
+        if uniform(w0) < min(1.0, requests.probability * demand):
+            data_mbit = draw_size(requests.data_mbit, w1, zone.data_factor)
+            self._create(user, data_mbit, draw_size(requests.compute_gcycle, w2, zone.compute_factor))
 
     def _report(self, sensor: Sensor, before: float) -> None:
         updates = self.scenario.sensors.updates
@@ -511,23 +646,23 @@ class ReferenceWorld:
     def _create(self, device: Device, data_mbit: float, compute_gcycle: float) -> None:
         job = Job(len(self.jobs), device.kind, device.index, self.t, data_mbit, compute_gcycle)
         self.jobs.append(job)
-        self.totals[f"{job.kind}s_generated"] += 1
-        self.totals[f"{job.kind}_mbit_generated"] += data_mbit
-        self.totals[f"{job.kind}_gcycle_generated"] += compute_gcycle
+        self._count(f"{job.kind}s_generated", device.station)
+        self._count(f"{job.kind}_mbit_generated", device.station, data_mbit)
+        self._count(f"{job.kind}_gcycle_generated", device.station, compute_gcycle)
         limit = self.scenario.buffers.device_jobs
         if limit is not None and len(device.queue) >= limit:
-            self._lose(job, "lost_device")
+            self._lose(job, "lost_device", device.station)
             return
         if job.kind == "request" and self.scenario.pairing == "creation":
             job.sensor = self._nearest_sensor(device)
-            job.update_created = self.sensors[job.sensor].newest if job.sensor >= 0 else -1
+            job.update_created = self._known(job.sensor, device.station) if job.sensor >= 0 else -1
         device.queue.append(job)
 
-    def _lose(self, job: Job, outcome: str) -> None:
+    def _lose(self, job: Job, outcome: str, station: int) -> None:
         job.outcome = outcome
-        self.totals[f"{job.kind}s_lost"] += 1
-        self.totals[f"{job.kind}_mbit_lost"] += job.data_left
-        self.totals[f"{job.kind}_gcycle_lost"] += job.compute_left
+        self._count(f"{job.kind}s_lost", station)
+        self._count(f"{job.kind}_mbit_lost", station, job.data_left)
+        self._count(f"{job.kind}_gcycle_lost", station, job.compute_left)
 
     def _nearest_sensor(self, user: Device) -> int:
         """Number of the sensor nearest to a user among those in reach, -1 if there is none."""
@@ -536,19 +671,34 @@ class ReferenceWorld:
         near = [n for n, d in enumerate(distances) if reach is None or d <= reach * reach]
         return min(near, key=lambda n: distances[n], default=-1)
 
+    def _known(self, n: int, z: int) -> int:
+        """Creation step of the newest update of a sensor that a station knows of, -1 if there is none."""
+        sensor, delay = self.sensors[n], self.scenario.sensors.backhaul_steps
+        if sensor.station == z or delay == 0:
+            return sensor.newest
+        then = self.t - 1 - delay
+        return sensor.past[then] if then >= 0 else -1
+
     # --- 4. transmit -------------------------------------------------------------------------------------------------
 
     def _transmit(self, shares: list[float]) -> None:
         parts: dict[int, float] = {}
+        busy_hz = [0.0] * len(self.stations)
         for station, share in zip(self.stations, shares, strict=True):
             for kind, part in (("request", share), ("update", 1 - share)):
-                parts |= self._divide(station, kind, part * station.settings.bandwidth_hz)
+                parts |= self._divide(station, kind, part * self._width_hz(station))
         step_s, window = self.scenario.step_s, self.scenario.radio.average_window_steps
         for device in [*self.users, *self.sensors]:
-            if device.station >= 0:
+            if device.attached:
                 device.delivered_mbit = 0.0
-                self._send(device, parts[device.index] * device.efficiency / 1e6 * step_s)
+                budget = parts[device.index] * device.efficiency / 1e6 * step_s
+                self._send(device, budget)
+                if budget > 0:
+                    busy_hz[device.station] += parts[device.index] * device.delivered_mbit / budget
                 device.average_mbps += (device.delivered_mbit / step_s - device.average_mbps) / window
+        for z, station in enumerate(self.stations):
+            station.load = min(1.0, busy_hz[z] / self._width_hz(station))
+            self._count("busy_hz", z, busy_hz[z])
 
     def _divide(self, station: Station, kind: str, band_hz: float) -> dict[int, float]:
         """Band of each attached device of a kind, by device index."""
@@ -576,6 +726,7 @@ class ReferenceWorld:
         return self.scheduler(len(device.queue), backlog, device.efficiency, device.average_mbps, time_s)
 
     def _send(self, device: Device, budget: float) -> None:
+        full = budget
         while device.queue and budget > EPS:
             job = device.queue[0]
             if job.tx_start < 0:
@@ -585,43 +736,52 @@ class ReferenceWorld:
             budget = budget - sent if done else 0.0
             job.data_left = 0.0 if done else job.data_left - sent
             device.delivered_mbit += sent
-            self.totals[f"{job.kind}_mbit_sent"] += sent
+            self._count(f"{job.kind}_mbit_sent", device.station, sent)
             if done:
+                job.spent_of_device = single((full - budget) / full)
                 device.queue.popleft()
                 self._enter(job, device.station)
 
     def _enter(self, job: Job, index: int) -> None:
         """A job has left its device; it joins the station's queue if there is room."""
         job.tx_end = self.t
-        self.totals[f"{job.kind}s_sent"] += 1
+        self._count(f"{job.kind}s_sent", index)
         job.station = index
         if self._has_room(self.stations[index], job.kind):
             self.stations[index].queues[job.kind].append(job)
         else:
-            self._lose(job, "lost_station")
+            self._lose(job, "lost_station", index)
 
     def _has_room(self, station: Station, kind: str) -> bool:
-        limit, memory = self.scenario.buffers.station_jobs, self.scenario.memory
+        limit = self.scenario.buffers.station_jobs
         if limit is not None and len(station.queues[kind]) >= limit:
             return False
+        return self._resident_mb(station, 1) <= station.memory_mb
+
+    def _resident_mb(self, station: Station, more_jobs: int = 0) -> float:
+        """Memory that the twin, attached users and queued jobs take."""
+        memory = self.scenario.memory
         jobs, users = sum(map(len, station.queues.values())), len(station.attached["request"])
-        needed = memory.base_mb + memory.per_user_mb * users + memory.per_job_mb * (jobs + 1)
-        return station.settings.memory_mb is None or needed <= station.settings.memory_mb
+        return memory.base_mb + memory.per_user_mb * users + memory.per_job_mb * (jobs + more_jobs)
 
     # --- 5. compute --------------------------------------------------------------------------------------------------
 
     def _compute(self, shares: list[float]) -> None:
         step_s = self.scenario.step_s
-        for station, share in zip(self.stations, shares, strict=True):
-            self._serve(station.queues["request"], share * station.settings.compute_gcycle_s * step_s)
-        for station, share in zip(self.stations, shares, strict=True):
-            self._serve(station.queues["update"], (1 - share) * station.settings.compute_gcycle_s * step_s)
+        for kind in KINDS:
+            for station, share in zip(self.stations, shares, strict=True):
+                if station.up:
+                    part = share if kind == "request" else 1 - share
+                    self._serve(station.queues[kind], part * station.compute_gcycle_s * step_s)
+        for z, station in enumerate(self.stations):
+            self._count("resident_mb", z, self._resident_mb(station) if station.up else 0.0)
 
     def _serve(self, queue: deque[Job], budget: float) -> None:
+        full = budget
         while queue and budget > EPS:
             job = queue[0]
             if self._nobody_waits(job):
-                self._lose(queue.popleft(), "left")
+                self._lose(queue.popleft(), "left", job.station)
                 continue
             if job.proc_start < 0 and not self._start(job):
                 return
@@ -629,9 +789,9 @@ class ReferenceWorld:
             work = job.compute_left if done else budget
             budget = budget - work if done else 0.0
             job.compute_left = 0.0 if done else job.compute_left - work
-            self.totals[f"{job.kind}_gcycle_processed"] += work
+            self._count(f"{job.kind}_gcycle_processed", job.station, work)
             if done:
-                self._complete(queue.popleft())
+                self._complete(queue.popleft(), (full - budget) / full)
 
     def _nobody_waits(self, job: Job) -> bool:
         if job.kind == "update":
@@ -640,27 +800,32 @@ class ReferenceWorld:
         return not user.present or user.arrived > job.created
 
     def _start(self, job: Job) -> bool:
-        """Begin to process a job; False if it blocks, as its sensor has no processed update yet."""
+        """Begin to process a job; False if it blocks, as no update of its sensor is known here yet."""
         if job.kind == "request":
             fixed = self.scenario.pairing == "creation"
             sensor = job.sensor if fixed else self._nearest_sensor(self.users[job.device])
             update = job.update_created
             if sensor >= 0 and update < 0:
-                update = self.sensors[sensor].newest
+                update = self._known(sensor, job.station)
                 if update < 0:
                     return False
             job.sensor, job.update_created = sensor, update
         job.proc_start = self.t
         return True
 
-    def _complete(self, job: Job) -> None:
+    def _complete(self, job: Job, spent_of_server: float) -> None:
+        """`spent_of_server`: part of the queue's budget that has been spent by now (f_cpu)."""
         job.completed, job.outcome = self.t, "completed"
-        self.totals[f"{job.kind}s_completed"] += 1
-        self.totals[f"{job.kind}_device_wait"] += job.tx_start - job.created
-        self.totals[f"{job.kind}_transmission"] += job.tx_end - job.tx_start
-        self.totals[f"{job.kind}_server_wait"] += job.proc_start - job.tx_end
-        self.totals[f"{job.kind}_processing"] += job.completed - job.proc_start
+        self._count(f"{job.kind}s_completed", job.station)
+        self._count(f"{job.kind}_device_wait", job.station, job.tx_start - job.created)
+        self._count(f"{job.kind}_transmission", job.station, job.tx_end - job.tx_start)
+        self._count(f"{job.kind}_server_wait", job.station, job.proc_start - job.tx_end)
+        self._count(f"{job.kind}_processing", job.station, job.completed - job.proc_start)
         if job.kind == "request":
+            latency = job.completed - job.created + spent_of_server
+            latency += job.spent_of_device if job.tx_end == self.t else 0.0
+            self._count("request_latency", job.station, latency)
+            self._count("request_latency_squared", job.station, latency * latency)
             self._answer(job)
         else:
             self._refresh(self.sensors[job.device - len(self.users)], job)
@@ -668,35 +833,38 @@ class ReferenceWorld:
     def _refresh(self, sensor: Sensor, update: Job) -> None:
         """A processed update becomes its sensor's newest, if it is newer."""
         if update.created > sensor.newest:
-            self.totals["peaks"] += 1
-            self.totals["peak_age"] += self.t - max(sensor.newest, 0)
+            self._count("peaks", update.station)
+            self._count("peak_age", update.station, self.t - max(sensor.newest, 0))
             sensor.newest = update.created
 
     # --- 6. ages and 7. reward ---------------------------------------------------------------------------------------
 
     def _answer(self, job: Job) -> None:
         """A completed request: the last word on its sensor, its ages, and what it earns."""
-        reward, step_s = self.scenario.reward, self.scenario.step_s
+        reward, step_s, z = self.scenario.reward, self.scenario.step_s, job.station
         if self.scenario.pairing == "completion":
             nearest = self._nearest_sensor(self.users[job.device])
-            if nearest >= 0 and self.sensors[nearest].newest >= 0:
-                job.sensor, job.update_created = nearest, self.sensors[nearest].newest
+            if nearest >= 0 and (newest := self._known(nearest, z)) >= 0:
+                job.sensor, job.update_created = nearest, newest
         self.terms["throughput"] += reward.throughput
         if (job.completed - job.created) * step_s > reward.delay_threshold_s:
-            self.totals["requests_late"] += 1
+            self._count("requests_late", z)
             self.terms["delay"] -= reward.delay_penalty
         if job.sensor >= 0:
             gap, data_age = job.created - job.update_created, job.completed - job.update_created
-            self.totals["requests_synchronized"] += 1
-            self.totals["aosi"] += abs(gap)
-            self.totals["signed_gap"] += gap
-            self.totals["data_age"] += data_age
+            self._count("requests_synchronized", z)
+            self._count("aosi", z, abs(gap))
+            self._count("signed_gap", z, gap)
+            self._count("data_age", z, data_age)
+            self._count("sync_value", z, reward.discount ** (abs(gap) * step_s))
             self.terms["synchronization"] += reward.sync_reward * reward.discount ** (abs(gap) * step_s)
             self.terms["served_age"] -= reward.served_age * data_age * step_s
 
     def _age(self) -> None:
         """Age at the twin at the end of the step; before its first update, a sensor's twin is of step 0."""
         self.totals["twin_age"] = float(sum(self.t - max(sensor.newest, 0) for sensor in self.sensors))
+        for sensor in self.sensors:
+            sensor.past.append(sensor.newest)
 
     def _reward(self) -> None:
         """The terms that are known only when all of the step has happened."""
@@ -705,14 +873,29 @@ class ReferenceWorld:
         if self.sensors:
             mean_age = self.totals["twin_age"] / len(self.sensors)
             self.terms["twin_age"] = -reward.twin_age * mean_age * self.scenario.step_s
+        self.station_rewards = [self._reward_of(counts) for counts in self.by_station]
+
+    def _reward_of(self, counts: dict[str, float]) -> float:
+        """What a station has earned; all have an equal part in the twin's age."""
+        reward = self.scenario.reward
+        return (
+            reward.sync_reward * counts["sync_value"]
+            - reward.delay_penalty * counts["requests_late"]
+            + reward.throughput * counts["requests_completed"]
+            - reward.loss * (counts["requests_lost"] + counts["updates_lost"])
+            - reward.served_age * self.scenario.step_s * counts["data_age"]
+            + self.terms["twin_age"] / len(self.stations)
+        )
 
     # --- 8. move -----------------------------------------------------------------------------------------------------
 
     def _move(self) -> None:
+        motion, presence = self.scenario.users.mobility, self.scenario.users.presence
         for user in self.users:
-            if user.present:
+            if isinstance(motion, Attraction) and self.mobility is None:
+                self._live_in_the_city(user, motion)
+            elif user.present:
                 self._walk(user)
-        presence = self.scenario.users.presence
         if isinstance(presence, Churn):
             for user in self.users:
                 self._come_or_go(user, presence)
@@ -736,15 +919,20 @@ class ReferenceWorld:
         if user.pause_left > 0:
             user.pause_left -= 1
             return
+        if self._reaches_target(user):
+            self._new_leg(user, *luck[:3])
+            user.pause_left = motion.pause_steps
+
+    def _reaches_target(self, user: User) -> bool:
+        """A step towards the target, which is reached exactly."""
         reach = user.speed * self.scenario.step_s
         distance = math.sqrt(squared_distance(user.target, (user.x, user.y)))
         if distance <= reach:
             user.x, user.y = user.target
-            self._new_leg(user, *luck[:3])
-            user.pause_left = motion.pause_steps
-        else:
-            user.x += (user.target[0] - user.x) * reach / distance
-            user.y += (user.target[1] - user.y) * reach / distance
+            return True
+        user.x += (user.target[0] - user.x) * reach / distance
+        user.y += (user.target[1] - user.y) * reach / distance
+        return False
 
     def _walk_gauss_markov(self, user: User, motion: GaussMarkov, luck: tuple[float, ...]) -> None:
         n0, n1 = normal_pair(luck[0], luck[1])
@@ -763,11 +951,84 @@ class ReferenceWorld:
     def _come_or_go(self, user: User, churn: Churn) -> None:
         u = self._uniforms(self.t, user.index, PRESENCE)[0]
         if user.present and u < 1 / churn.mean_stay_steps:
-            user.present = False
-            while user.queue:
-                self._lose(user.queue.popleft(), "left")
+            self._leave(user)
         elif not user.present and u < 1 / churn.mean_absence_steps:
             self._arrive(user, self.t + 1)
+
+    def _leave(self, user: User) -> None:
+        user.present = False
+        while user.queue:
+            self._lose(user.queue.popleft(), "left", user.station)
+
+    # --- attraction --------------------------------------------------------------------------------------------------
+
+    def _begin_in_the_city(self, user: User, motion: Attraction) -> None:
+        """At reset, a user is in a zone or elsewhere."""
+        u0, _, _, u3 = self._uniforms(0, user.index, PRESENCE + ANOTHER)
+        chosen = first_above(self.city.pulls(), u0)
+        user.place = 0 if chosen is None else chosen
+        if user.place < len(self.stations):
+            self._arrive_in_zone(user, motion, 0)
+        else:
+            user.present = False
+            user.stay_left = self._stay(motion, u3)
+
+    def _arrive_in_zone(self, user: User, motion: Attraction, step: int) -> None:
+        self._arrive(user, step)
+        u0, u1, _, u3 = self._uniforms(step, user.index, DEPARTURE)
+        user.x, user.y = place_of_zone(self.scenario.stations[user.place], motion, self.scenario.map, u0, u1)
+        user.on_the_way, user.stay_left = False, self._stay(motion, u3)
+
+    def _stay(self, motion: Attraction, u: float) -> int:
+        return stay_steps(motion, self.scenario.step_s, u)
+
+    def _live_in_the_city(self, user: User, motion: Attraction) -> None:
+        luck = self._uniforms(self.t, user.index, MOBILITY)
+        if user.on_the_way:
+            if self._reaches_target(user):
+                user.on_the_way, user.stay_left = False, self._stay(motion, luck[3])
+            return
+        user.stay_left -= 1
+        if user.stay_left == 0:
+            self._decide(user, motion, luck)
+
+    def _decide(self, user: User, motion: Attraction, luck: Sequence[float]) -> None:
+        here, elsewhere = user.place, len(self.stations)
+        going = decision(here, motion.far_probability, self.city.pulls(), self.city.means, self.neighbours, luck)
+        user.place = here if going is None else going
+        if user.place == elsewhere:
+            if user.present:
+                self._leave(user)
+            user.stay_left = self._stay(motion, luck[3])
+        elif here == elsewhere:
+            self._arrive_in_zone(user, motion, self.t + 1)
+        else:
+            u0, u1, u2, _ = self._uniforms(self.t, user.index, DEPARTURE)
+            user.target = place_of_zone(self.scenario.stations[user.place], motion, self.scenario.map, u0, u1)
+            user.speed = motion.speed_min_m_s + u2 * (motion.speed_max_m_s - motion.speed_min_m_s)
+            user.on_the_way = True
+
+    # --- failures ----------------------------------------------------------------------------------------------------
+
+    def _update_stations(self, step: int) -> None:
+        """Which stations are up in a step; the queues of those that go down are lost."""
+        for z, station in enumerate(self.stations):
+            if step > 0:
+                self._break_or_repair(z, station, step)
+            time_s = step * self.scenario.step_s
+            out = any(start <= time_s < end for start, end in station.settings.outages_s)
+            was_up, station.up = station.up, not (station.broken or station.closed or out)
+            if was_up and not station.up:
+                for queue in station.queues.values():
+                    while queue:
+                        self._lose(queue.popleft(), "failed", z)
+
+    def _break_or_repair(self, z: int, station: Station, step: int) -> None:
+        failures = self.scenario.failures
+        if failures is not None:
+            mean_s = failures.mean_repair_s if station.broken else failures.mean_between_s
+            if self._uniforms(step, z, FAILURE)[0] < self.scenario.step_s / mean_s:
+                station.broken = not station.broken
 
     # --- what is conserved -------------------------------------------------------------------------------------------
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from drawn_city import Change, attractions, cities, failures, handovers, interferences, one_of, outages, plan_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reference import KINDS, METRICS, OUTCOMES, REWARD_TERMS, ReferenceWorld
@@ -17,7 +19,10 @@ from metalore.scenario import Scenario, load
 
 world = pytest.importorskip("metalore.world", reason="the compiled world is not there")
 
-FLOATS = ("mbit", "gcycle")  # metrics whose names hold one of these are sums of floats, all others are counts
+FLOATS = ("mbit", "gcycle", "_mb", "sync_value")  # metrics whose names hold one of these are sums of floats
+COARSE = {"busy_hz": 1e-2, "latency": 1e-5}  # and of these: of large numbers, and of parts in single precision
+ZONE_FIELDS = ("up", "pull", "request_factor", "data_factor", "compute_factor", "activity")
+COUNTED_ONCE = ("twin_age",)  # per world, not by station
 STAMPS = (
     "device",
     "station",
@@ -33,10 +38,6 @@ STAMPS = (
 # --- scenarios across all settings -----------------------------------------------------------------------------------
 
 Settings = dict[str, Any]
-
-
-def one_of(*values: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from(values)
 
 
 sizes = st.fixed_dictionaries(
@@ -85,7 +86,7 @@ def largest_factor(profile: Settings) -> float:
 def demands(draw: st.DrawFn) -> Settings:
     """A probability and a profile that can be together."""
     profile = draw(profiles)
-    part = draw(one_of(0.8, 1.0, 0.3, 0.0, 0.6))
+    part = draw(one_of(0.8, 1.0, 0.3, 0.6, 1.0, 0.9, 0.0))
     return {"probability": part / largest_factor(profile), "profile": profile}
 
 
@@ -97,17 +98,21 @@ def points(area: Settings, count: int) -> st.SearchStrategy[list[tuple[float, fl
 
 
 @st.composite
-def stations(draw: st.DrawFn, area: Settings, least_mb: float) -> list[Settings]:
-    places = draw(points(area, draw(st.integers(1, 4))))
+def stations(draw: st.DrawFn, area: Settings, least_mb: float, step_s: float, in_city: bool) -> list[Settings]:
+    """In long steps, stations have less of everything, so that queues do not always run empty."""
+    places = draw(points(area, draw(st.integers(1, 5))))
+    scale = 1 / max(1.0, step_s)
     return [
         {
             "x_m": x,
             "y_m": y,
             "height_m": draw(one_of(10.0, 25.0, 40.0, 200.0)),
             "tx_dbm": draw(one_of(20.0, 40.0, 40.0, 46.0)),
-            "bandwidth_hz": draw(one_of(100e6, 20e6, 5e6, 1e6, 50e6)),
-            "compute_gcycle_s": draw(one_of(100.0, 20.0, 3.0, 50.0, 1000.0)),
+            "bandwidth_hz": scale * draw(one_of(100e6, 20e6, 5e6, 1e6, 50e6)),
+            "compute_gcycle_s": scale * draw(one_of(100.0, 20.0, 3.0, 50.0, 1000.0, 1000.0)),
             "memory_mb": draw(st.none() | one_of(least_mb, least_mb + 13.0, least_mb + 40.0)),
+            "outages_s": draw(outages(step_s)),
+            "kind": draw(one_of("", "a")) if in_city else "",
         }
         for x, y in places
     ]
@@ -118,8 +123,10 @@ radios = st.fixed_dictionaries(
         "path_loss": one_of("okumura-hata", "umi", "uma"),
         "line_of_sight": one_of("always", "never", "probability"),
         "carrier_mhz": one_of(700.0, 3500.0, 28_000.0),
-        "snr_threshold": one_of(2e-8, 0.0, 2e-8, 1.0, 30.0, 3000.0),
+        "snr_threshold": one_of(2e-8, 0.0, 2e-8, 0.1, 1.0, 30.0, 3000.0),
         "association": one_of("nearest", "strongest"),
+        "handover": handovers,
+        "interference": interferences,
         "scheduler": one_of("resource-fair", "round-robin", "proportional-fair"),
         "round_robin_slots": one_of(1, 2, 7, 10),
         "average_window_steps": one_of(1.0, 4.5, 20.0),
@@ -157,14 +164,15 @@ presences = st.just({"kind": "always"}) | st.fixed_dictionaries(
 
 
 @st.composite
-def users(draw: st.DrawFn, area: Settings) -> Settings:
-    count = draw(one_of(1, 2, 3, 4, 5, 6, 6, 0))
+def users(draw: st.DrawFn, area: Settings, step_s: float, in_city: bool) -> Settings:
+    count = draw(one_of(4, 1, 2, 3, 5, 6, 6, 6, 5, 0))
+    attracted = in_city and draw(one_of(True, True, True, False))
     return {
         "count": count,
         "height_m": draw(one_of(0.8, 1.5, 10.0)),
-        "mobility": draw(mobilities),
-        "presence": draw(presences),
-        "positions_m": draw(st.none() | points(area, count)),
+        "mobility": draw(attractions(step_s) if attracted else mobilities),
+        "presence": {"kind": "always"} if attracted else draw(presences),
+        "positions_m": None if attracted else draw(st.none() | points(area, count)),
         "requests": {**draw(demands()), "data_mbit": draw(sizes), "compute_gcycle": draw(sizes)},
     }
 
@@ -201,6 +209,7 @@ def sensors(draw: st.DrawFn, area: Settings) -> Settings:
         "count": count,
         "height_m": draw(one_of(0.8, 1.5, 10.0)),
         "range_m": draw(st.none() | one_of(15.0, 60.0, 150.0)),
+        "backhaul_steps": draw(one_of(0, 1, 2, 3)),
         "placement": draw(placements),
         "updates": draw(updates(count)),
     }
@@ -223,7 +232,7 @@ buffer_limits = st.none() | one_of(1, 2, 5)
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, steps: int) -> Scenario:
+def scenarios(draw: st.DrawFn, steps: int, folder: Path) -> Scenario:
     """Any scenario with few devices; devices see much and little of the band, servers stall and keep up."""
     area = {"width_m": draw(one_of(100.0, 200.0, 1500.0)), "height_m": draw(one_of(100.0, 200.0))}
     memory = {
@@ -231,14 +240,20 @@ def scenarios(draw: st.DrawFn, steps: int) -> Scenario:
         "per_user_mb": draw(one_of(0.0, 8.0)),
         "per_job_mb": draw(one_of(0.0, 4.0)),
     }
+    in_city = draw(st.booleans())
+    step_s = draw(one_of(60.0, 600.0, 600.0, 3600.0, 1.0) if in_city else one_of(0.1, 0.5, 1.0, 1.0, 2.0))
+    towers = draw(stations(area, memory["base_mb"] + memory["per_job_mb"] + 1.0, step_s, in_city))
+    zones = [f"zone-{z:03d}" for z in range(len(towers))]
     return Scenario.model_validate(
         {
-            "step_s": draw(one_of(0.1, 0.5, 1.0, 1.0, 2.0)),
+            "step_s": step_s,
             "max_steps": steps + draw(one_of(0, 5)),
             "map": area,
-            "stations": draw(stations(area, memory["base_mb"] + memory["per_job_mb"] + 1.0)),
+            "stations": towers,
+            "failures": draw(failures(step_s)),
+            "city": draw(cities(step_s, zones, folder)) if in_city else None,
             "radio": draw(radios),
-            "users": draw(users(area)),
+            "users": draw(users(area, step_s, in_city)),
             "sensors": draw(sensors(area)),
             "buffers": {"device_jobs": draw(buffer_limits), "station_jobs": draw(buffer_limits)},
             "memory": memory,
@@ -249,11 +264,13 @@ def scenarios(draw: st.DrawFn, steps: int) -> Scenario:
 
 
 @st.composite
-def runs(draw: st.DrawFn) -> tuple[Scenario, int, np.ndarray]:
-    """A scenario, a seed, and the shares of an episode [t, s, 2]."""
+def runs(draw: st.DrawFn, folder: Path) -> tuple[Scenario, int, np.ndarray, list[Change]]:
+    """A scenario, a seed, the shares of an episode [t, s, 2], and what a planner does before its steps."""
     steps = draw(st.integers(5, 40))
-    scenario = draw(scenarios(steps))
-    return scenario, draw(st.integers(0, 2**64 - 1)), shares_of(scenario, steps, draw(st.integers(0, 2**32 - 1)))
+    scenario = draw(scenarios(steps, folder))
+    shares = shares_of(scenario, steps, draw(st.integers(0, 2**32 - 1)))
+    plan = draw(st.just([]) | st.integers(0, 2**32 - 1).map(lambda seed: plan_of(scenario, steps, seed)))
+    return scenario, draw(st.integers(0, 2**64 - 1)), shares, plan
 
 
 def shares_of(scenario: Scenario, steps: int, seed: int) -> np.ndarray:
@@ -267,22 +284,53 @@ def shares_of(scenario: Scenario, steps: int, seed: int) -> np.ndarray:
 # --- comparison ------------------------------------------------------------------------------------------------------
 
 
+def near(name: str, expected: float) -> Any:
+    """What a metric is to be: counts exactly, sums of floats as far as their rounding allows."""
+    for part, tolerance in COARSE.items():
+        if part in name:
+            return pytest.approx(expected, rel=1e-6 if part == "latency" else 1e-9, abs=tolerance)
+    return pytest.approx(expected, rel=1e-9, abs=1e-6) if any(part in name for part in FLOATS) else expected
+
+
+def assert_equal_counts(totals: Sequence[float], expected: dict[str, Any], where: str, names: Sequence[str]) -> None:
+    there = dict(zip(world.METRICS, totals, strict=True))
+    for name in names:
+        assert there[name] == near(name, expected[name]), f"{name} in {where}"
+
+
 def assert_equal_steps(compiled: Any, reference: ReferenceWorld, outcome: Settings, env: int = 0) -> None:
-    """Metrics, reward and its terms, queues, and where the present users are after a step."""
+    """Metrics, reward and its terms, queues, zones, and where the present users are after a step."""
     where = f"step {reference.t - 1}"
-    totals = dict(zip(world.METRICS, compiled.step_totals[env].tolist(), strict=True))
+    assert_equal_counts(compiled.step_totals[env].tolist(), outcome, where, METRICS)
+    of_stations = [name for name in METRICS if name not in COUNTED_ONCE]
+    for z, totals in enumerate(compiled.station_totals[env].tolist()):
+        assert_equal_counts(totals, reference.by_station[z], f"station {z} in {where}", of_stations)
     terms = dict(zip(world.REWARD_TERMS, compiled.reward_terms[env].tolist(), strict=True))
-    for name in METRICS:
-        exact = not any(unit in name for unit in FLOATS)
-        expected = outcome[name] if exact else pytest.approx(outcome[name], rel=1e-9, abs=1e-6)
-        assert totals[name] == expected, f"{name} in {where}"
     assert terms == pytest.approx(outcome["reward_terms"], rel=1e-9, abs=1e-6), f"reward terms in {where}"
     assert compiled.reward[env] == pytest.approx(outcome["reward"], rel=1e-9, abs=1e-6), f"reward in {where}"
+    rewards_of_stations = pytest.approx(reference.station_rewards, rel=1e-9, abs=1e-6)
+    assert compiled.station_rewards[env].tolist() == rewards_of_stations, f"rewards of stations in {where}"
     assert [tuple(row) for row in compiled.queue_lengths[env].tolist()] == reference.queue_lengths(), where
+    assert_equal_places(compiled, reference, env)
+
+
+def assert_equal_places(compiled: Any, reference: ReferenceWorld, env: int = 0) -> None:
+    """Zones, and where users are, at the end of a step or after a reset."""
+    where = f"before step {reference.t}"
+    for z, zone in enumerate(reference.zones):
+        for name in ZONE_FIELDS:
+            if name == "pull" and reference.scenario.city is None:
+                continue  # nobody asks what pulls then
+            there = compiled.zones[env, z][name].item()
+            expected = pytest.approx(zone[name], rel=1e-9, abs=1e-9, nan_ok=True)
+            assert there == expected, f"{name} of zone {z} {where}"
+    attracted = reference.scenario.users.mobility.kind == "attraction"
     for user in reference.users:
+        if attracted:
+            assert compiled.bodies["place"][env, user.index] == user.place, f"place of user {user.index} {where}"
         if user.present:
             place = compiled.user_positions[env][user.index].tolist()
-            assert place == pytest.approx([user.x, user.y], rel=0, abs=1e-6), f"user {user.index} in {where}"
+            assert place == pytest.approx([user.x, user.y], rel=0, abs=1e-6), f"user {user.index} {where}"
 
 
 def assert_equal_jobs(compiled: Any, reference: ReferenceWorld, env: int = 0) -> None:
@@ -300,12 +348,36 @@ def assert_equal_jobs(compiled: Any, reference: ReferenceWorld, env: int = 0) ->
         assert there == here, f"job {job.number}"
 
 
-def assert_parity(scenario: Scenario, seed: int, shares: np.ndarray, **functions: Any) -> ReferenceWorld:
+def change_reference(reference: ReferenceWorld, change: Change) -> None:
+    """What the planner does before a step."""
+    closed, capacities = change
+    if closed is not None:
+        reference.close_stations(closed.tolist())
+    for z in range(len(reference.stations)):
+        reference.set_capacity(z, **{name: float(values[z]) for name, values in capacities.items()})
+
+
+def change_compiled(compiled: Any, change: Change) -> None:
+    """The same in the compiled world."""
+    closed, capacities = change
+    if closed is not None:
+        compiled.close_stations(closed[None])
+    if capacities:
+        compiled.set_capacity(**{name: values[None] for name, values in capacities.items()})
+
+
+def assert_parity(
+    scenario: Scenario, seed: int, shares: np.ndarray, plan: Sequence[Change] = (), **functions: Any
+) -> ReferenceWorld:
     """Both worlds through one episode; returns the reference at its end."""
     reference = ReferenceWorld(scenario, seed, **functions)
     compiled = world.World(scenario, num_envs=1, threads=1, job_log=True, **functions)
     compiled.reset(seed=[seed])
-    for step_shares in shares:
+    assert_equal_places(compiled, reference)
+    for t, step_shares in enumerate(shares):
+        if plan:
+            change_reference(reference, plan[t])
+            change_compiled(compiled, plan[t])
         outcome = reference.step(step_shares.tolist())
         reference.check_conservation()
         compiled.step(step_shares[None])
@@ -327,9 +399,12 @@ def test_names() -> None:
     assert tuple(world.OUTCOMES) == OUTCOMES
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(runs())
-def test_random_scenarios(run: tuple[Scenario, int, np.ndarray]) -> None:
+FOLDER = tempfile.TemporaryDirectory(prefix="metalore-parity-")  # for files of counts, as long as the tests run
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(runs(Path(FOLDER.name)))
+def test_random_scenarios(run: tuple[Scenario, int, np.ndarray, list[Change]]) -> None:
     assert_parity(*run)
 
 
