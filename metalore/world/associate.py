@@ -63,7 +63,7 @@ def _associate(frame: Any, index: Any, kind: Any) -> Any:
         snr = snr_at(setup, frame.links[station, kind], d2, body.luck, scratch) if station >= 0 else 0.0
     if station < 0:
         device.attached = 0
-        return FINE
+        return BAD_CHANNEL if np.isnan(snr) else FINE
     if kind == REQUEST and setup.sticky:
         station, snr = _hand_over(frame, index, station, snr)
     attached = 1 if snr > setup.snr_threshold else 0
@@ -115,7 +115,7 @@ def associate_by_hata(frame: Any) -> None:
     for index in range(users):
         body = frame.bodies[index]
         if one:
-            station: Any = np.int64(0)
+            station = np.int64(0)  # type: ignore[assignment]  # numbers of compiled code
             d2 = (frame.zones[0].x - body.x) ** 2 + (frame.zones[0].y - body.y) ** 2
         else:
             station, d2 = nearest_to(

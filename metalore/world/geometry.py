@@ -160,13 +160,13 @@ def anything_within(grid: Any, tiles: Any, points: Any, first: Any, x: Any, y: A
 def strongest(
     setup: Any, grid: Any, tiles: Any, stations: Any, links: Any, kind: Any, bounds: Any, body: Any, scratch: Any
 ) -> Any:
-    """Index and SNR of the station heard best (lowest index on a tie); NaN if a user's channel gave no number.
+    """Index and SNR of the station heard best (lowest index on a tie); -1 without any, NaN if a channel gave no number.
 
     The search goes outward and stops where even the strongest kind of station could not be heard better, so a user's
     channel must not get better with distance.
     """
     column, row = column_of(grid, body.x), row_of(grid, body.y)
-    best, best_snr, valid = np.int64(0), -1.0, True
+    best, best_snr, valid = np.int64(-1), -1.0, True
     for ring in range(max(grid.nx, grid.ny)):
         for i in range(max(1, 8 * ring)):
             tile = _tile_on_ring(grid, column, row, ring, i)
