@@ -398,7 +398,7 @@ class ReferenceWorld:
         """How each zone is for the next step: up, pull, request_factor, data_factor, compute_factor, activity."""
         fields = ("pull", "request_factor", "data_factor", "compute_factor", "activity")
         return [
-            {"up": station.up, **{name: getattr(zone, name) for name in fields}}
+            {"up": int(station.up), **{name: getattr(zone, name) for name in fields}}
             for station, zone in zip(self.stations, self.city.zones, strict=True)
         ]
 
