@@ -114,7 +114,7 @@ def read_series(path: Path | str, interval_s: float | None = None) -> SeriesTabl
     if len(first) < len(key):
         again = int(np.setdiff1d(np.arange(len(key)), first)[0])
         raise TableError(
-            f"{path}, row {row_of(frame, again)}: the zone {zones[at_zone[again]]!r} has a second row for "
+            f"{path}, row {row_of(frame, again)}: the zone {str(zones[at_zone[again]])!r} has a second row for "
             f"{times[at_time[again]]}"
         )
     values = np.full((len(times), len(zones), len(features)), np.nan)
