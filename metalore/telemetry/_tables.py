@@ -23,6 +23,10 @@ MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 TIME_COLUMNS = ("time", "timestamp", "datetime", "date_time", "date", "hour", "time_s")
 
 
+MOST_GAPS = 1000
+"""Steps without a row that there may be for each with one; more, and a time is taken for a mistake."""
+
+
 class TableError(ValueError):
     """A table of another form; the message is one sentence: what is wrong, where, what would be right."""
 
@@ -62,6 +66,8 @@ def read_table(path: Path | str, refuse: type[TableError] = TableError, header: 
 
 
 def _plain(error: Exception | Warning) -> str:
+    if isinstance(error, Warning):
+        return "a row has more entries than the header"
     return str(error).splitlines()[0].removeprefix("Error tokenizing data. C error: ").rstrip(".")
 
 
@@ -168,7 +174,8 @@ def on_grid(
         The grid [g], each time's place on it [t], and its step in seconds.
 
     Raises:
-        TableError: a time lies between two places, or no step can be told from fewer than two times.
+        TableError: a time lies between two places, or so far off that the grid is nearly empty, or there are fewer than
+            two times to tell the step from.
     """
     seconds = as_seconds(times)
     distinct = np.unique(seconds)
@@ -178,6 +185,11 @@ def on_grid(
         gaps, often = np.unique(np.round(np.diff(distinct), 6), return_counts=True)
         interval_s = float(gaps[np.argmax(often)])
     exact = (seconds - distinct[0]) / interval_s
+    if exact.max() > MOST_GAPS * len(distinct):
+        raise refuse(
+            f"{path}: from {times.min()} to {times.max()} there are {exact.max() + 1:,.0f} steps of {interval_s:g} s, "
+            f"and rows for {len(distinct)} of them; is one of these times wrong?"
+        )
     places = np.round(exact).astype(int)
     off = np.abs(exact - places) > 1e-6
     if off.any():

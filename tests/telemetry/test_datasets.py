@@ -79,6 +79,7 @@ def test_parquet_and_csv_read_the_same(tmp_path: Path) -> None:
         (("00:15:00", "00:14:00"), "the time 2024-01-01T00:14:00 is no multiple of 300 s after the first"),
         ((",b,4", ",,4"), "row 5: zone is nothing, not a zone's name"),
         (("a,5", "a,five"), "row 6: users is 'five', not a number"),
+        (("2024-01-01T00:20", "2924-01-01T00:20"), "and rows for 4 of them; is one of these times wrong?"),
         (("00:05:00,a", "00:00:00,a"), "row 4: the zone 'a' has a second row for 2024-01-01T00:00:00"),
         (("2024-01-01T00:05:00", "soon"), "row 4: time is 'soon', not a time like"),
     ],

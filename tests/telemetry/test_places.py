@@ -85,6 +85,7 @@ def test_columns_can_be_chosen_and_names_are_not_needed(tmp_path: Path) -> None:
         ("name,lat,lon\n", "has a header and no rows"),
         ("", "is empty"),
         (SITES.replace(",", ";"), "separates its columns by something else than commas: 'name;lat;lon'"),
+        ("name,lat,lon\na,1,2,3\n", "is not a table of comma-separated values: a row has more entries than the header"),
         (SITES.replace("Park", "Park,West"), "is not a table of comma-separated values: Expected 3 fields in line 4"),
     ],
 )
