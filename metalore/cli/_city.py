@@ -190,6 +190,10 @@ def _facts(counts: PeopleCounts, assigned: AssignedCounts, silent: tuple[str, ..
     if not used.all():
         far = [name for name, near in zip(counts.places, used, strict=True) if not near]
         facts.append(f"left out, since no site is near enough: {', '.join(far)}")
+    nobody = np.flatnonzero(~assigned.mask.any(axis=1))
+    if len(nobody):
+        held = "; the last hour is one, so the count before is held" if nobody[-1] == len(counts.hours) - 1 else ""
+        facts.append(f"in {len(nobody)} hours nobody counted anywhere{held}")
     gone = int((assigned.counted & ~assigned.mask.any(axis=0)).sum())
     if gone:
         facts.append(f"{gone} of these sites have gaps only, and pull nobody either")

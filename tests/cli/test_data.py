@@ -112,6 +112,18 @@ def test_a_city_from_tables_follows_the_counts(
     assert str(tmp_path / "counters.csv") in readme
 
 
+def test_hours_in_which_nobody_counted_are_told(tables: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "counts.csv"
+    lines = path.read_text().splitlines()
+    lines[10] = "2022-08-05T09:00:00,,,,"
+    lines[24] = "2022-08-05T23:00:00,,,,"
+    path.write_text("\n".join(lines))
+    said = call("data", "city", *tables, "--days", 1, "--out", tmp_path / "one").stdout
+    assert "in 2 hours nobody counted anywhere; the last hour is one, so the count before is held" in said
+    said = call("data", "city", *tables, "--days", 2, "--out", tmp_path / "two").stdout
+    assert "in 2 hours nobody counted anywhere\n" in said
+
+
 def test_a_city_without_counts_has_a_rhythm(tables: list[str], tmp_path: Path) -> None:
     out = tmp_path / "town"
     words = ["data", "city", *tables[:2], "--out", out, "--step-s", "2", "--set", "users.requests.probability=0.1"]

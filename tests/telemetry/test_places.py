@@ -28,6 +28,7 @@ from metalore.telemetry.places import (
     read_sites,
     write_counts,
 )
+from metalore.world.build_city import city_arrays
 
 SITES = "name,lat,lon\nQuay,-37.810,144.960\nMarket,-37.812,144.965\nPark,-37.815,144.970\n"
 
@@ -365,3 +366,17 @@ def test_nothing_heavy_is_imported_before_a_table_is_read() -> None:
     seen = "import sys, metalore.telemetry.places, metalore.telemetry.datasets; print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_the_world_reads_what_was_written_whatever_zones_are_called(tmp_path: Path) -> None:
+    names = ("007", 'Corner, "old"', "# 3", "d")
+    sites = Sites(names, np.array([1.0, 1.01, 1.02, 1.03]), np.ones(4))
+    hours = np.datetime64("2022-01-01T00", "s") + np.arange(3) * np.timedelta64(3600, "s")
+    people = np.array([[1, 2, 3, np.nan], [4, np.nan, 6, np.nan], [7, 8, 9.5, np.nan]])
+    counters = Sites(names[:3], sites.lat[:3], sites.lon[:3])
+    write_counts(
+        tmp_path / "c.csv", sites, assign_counts(sites, counters, PeopleCounts(hours, names[:3], people[:, :3]))
+    )
+    arrays = city_arrays(city_from_sites(sites, users=3, counts_file=tmp_path / "c.csv"))
+    people[:, 3] = 0  # nobody counts there, and it pulls nobody
+    np.testing.assert_array_equal(arrays.counts, people)
