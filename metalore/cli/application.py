@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from metalore import __version__
-from metalore.cli import demo, evaluate, reproduce, scenarios, search, simulate, train
+from metalore.cli import data, demo, evaluate, reproduce, scenarios, search, simulate, train
 from metalore.cli._errors import sentence_of
 
 
@@ -55,6 +55,7 @@ def _metalore(
 
 app.command("simulate")(simulate.simulate)
 app.add_typer(scenarios.app, name="scenarios")
+app.add_typer(data.app, name="data")
 app.command("search")(search.search)
 app.command("demo")(demo.demo)
 app.command("train")(train.train)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,23 +148,27 @@ def _counts(scenario: Scenario, city: City) -> np.ndarray:
         return np.zeros((0, len(scenario.stations)))
     file, where = city.counts.file, f"city.counts.file {city.counts.file}"
     try:
-        rows = np.genfromtxt(file, delimiter=",", names=True, dtype=None, encoding="utf-8", ndmin=1)
-    except (OSError, ValueError) as error:
+        # Not NumPy's reader: it knows no quotes, takes # for a comment, and makes a number of the name 007.
+        with Path(file).open(encoding="utf-8-sig", newline="") as text:
+            reader = csv.DictReader(text)
+            rows = list(reader)
+    except (OSError, ValueError, csv.Error) as error:
         raise ScenarioError(f"{where} cannot be read as counts: {str(error).splitlines()[0]}") from None
     wanted = ("hour", "zone", "people")
-    if rows.dtype.names is None or any(name not in rows.dtype.names for name in wanted):
+    if any(name not in (reader.fieldnames or ()) for name in wanted):
         raise ScenarioError(f"{where} needs the columns {','.join(wanted)}")
     try:
-        hours, people = rows["hour"].astype(np.int64), rows["people"].astype(float)
-    except ValueError:
+        hours = np.array([float(row["hour"]) for row in rows]).astype(np.int64)
+        people = np.array([float(row["people"]) for row in rows])
+    except (TypeError, ValueError):
         raise ScenarioError(f"{where} holds an hour or a count that is no number") from None
     if len(rows) == 0 or hours.min() < 0 or not (np.isfinite(people) & (people >= 0)).all():
         raise ScenarioError(f"{where} needs hours from 0 on and counts from 0 on; leave out the rows of gaps")
     number = {name: i for i, name in enumerate(zone_names(scenario))}
-    unknown = sorted({str(name) for name in rows["zone"]} - set(number))
+    unknown = sorted({str(row["zone"]) for row in rows} - set(number))
     if unknown:
         raise ScenarioError(f"{where} counts people in {unknown[0]!r}, which is no zone's name")
-    zones = np.array([number[str(name)] for name in rows["zone"]])
+    zones = np.array([number[row["zone"]] for row in rows])
     table = np.full((int(hours.max()) + 1, len(number)), np.nan)
     if len(np.unique(hours * len(number) + zones)) < len(rows):
         raise ScenarioError(f"{where} counts the same zone and hour twice")
