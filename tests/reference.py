@@ -47,6 +47,7 @@ from metalore.world.random import (
     PHASE,
     PLACEMENT,
     PRESENCE,
+    SETTING_OUT,
     TRAFFIC,
     poisson_table,
     words,
@@ -1003,7 +1004,7 @@ class ReferenceWorld:
         elif here == elsewhere:
             self._arrive_in_zone(user, motion, self.t + 1)
         else:
-            u0, u1, u2, _ = self._uniforms(self.t, user.index, DEPARTURE)
+            u0, u1, u2, _ = self._uniforms(self.t, user.index, SETTING_OUT)
             user.target = place_of_zone(self.scenario.stations[user.place], motion, self.scenario.map, u0, u1)
             user.speed = motion.speed_min_m_s + u2 * (motion.speed_max_m_s - motion.speed_min_m_s)
             user.on_the_way = True

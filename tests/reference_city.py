@@ -89,7 +89,8 @@ class Zones:
     def _mean_elsewhere(self) -> float:
         assert self.city is not None
         of_rows = [self._pull_elsewhere(row_sum(row), outside=self.city.outside) for row in self.table]
-        return sum(of_rows) / len(of_rows)
+        least = self.peak / 100 if self.city.outside else 0.0
+        return max(sum(of_rows) / len(of_rows), least)
 
     def _base_pull(self, z: int, zone: Zone, time_s: float) -> float:
         assert self.city is not None
@@ -201,7 +202,7 @@ def counted_rows(city: City, names: Sequence[str]) -> list[list[float]]:
 def counted(rows: list[list[float]], z: int, x: float) -> float:
     """Of zone `z` at row `x` and a fraction; NaN next to a gap."""
     x = min(max(x, 0.0), len(rows) - 1.0)
-    i = max(0, min(math.floor(x), len(rows) - 2))
+    i = math.floor(x)
     f = x - i
     return rows[i][z] if f == 0 else (1 - f) * rows[i][z] + f * rows[i + 1][z]
 

@@ -130,9 +130,6 @@ def check_city(scenario: Scenario) -> None:
     ticks = city.interval_s / scenario.step_s
     if abs(ticks - round(ticks)) > 1e-9 or ticks < 0.5:
         raise ValueError(f"city.interval_s is {city.interval_s}, which is no multiple of step_s {scenario.step_s}")
-    ticks = city.interval_s / scenario.step_s
-    if abs(ticks - round(ticks)) > 1e-9 or ticks < 0.5:
-        raise ValueError(f"city.interval_s is {city.interval_s}, which is no multiple of step_s {scenario.step_s}")
     kinds, activities = [kind.name for kind in city.kinds], [activity.name for activity in city.activities]
     for i, station in enumerate(scenario.stations):
         if station.kind and station.kind not in kinds:

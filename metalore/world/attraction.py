@@ -15,7 +15,7 @@ import numpy as np
 from metalore.world.jit import njit, njit_apart
 from metalore.world.mobility import walk
 from metalore.world.presence import arrive, leave
-from metalore.world.random import ANOTHER, DEPARTURE, MOBILITY, PRESENCE, philox, uniform
+from metalore.world.random import ANOTHER, DEPARTURE, MOBILITY, PRESENCE, SETTING_OUT, philox, uniform
 
 # Memory: m0, m1 target, m2 speed, m3 steps left to stay, 0 on the way.
 
@@ -84,7 +84,7 @@ def _decide(frame: Any, index: Any) -> None:
     elif here == elsewhere:
         _arrive_in(frame, index, there, env.t + 1)
     else:
-        w0, w1, w2, _ = philox(env.seed, env.t, index, DEPARTURE, env.episode)
+        w0, w1, w2, _ = philox(env.seed, env.t, index, SETTING_OUT, env.episode)
         body.m0, body.m1 = _place_in(frame, there, uniform(w0), uniform(w1))
         body.m2 = setup.speed_min + uniform(w2) * (setup.speed_max - setup.speed_min)
 

@@ -236,7 +236,6 @@ def _value_of_age(scenario: Scenario) -> np.ndarray:
 
 def _setup(scenario: Scenario, functions: dict[str, int], job_log: bool, city: CityArrays) -> np.ndarray:
     handover, interference, failures = scenario.radio.handover, scenario.radio.interference, scenario.failures
-    by_function = functions["mobility"] != 0
     radio_settings, mobility, presence = scenario.radio, scenario.users.mobility, scenario.users.presence
     placement, timing = scenario.sensors.placement, scenario.sensors.updates.timing
     reach, buffers, memory, reward = scenario.sensors.range_m, scenario.buffers, scenario.memory, scenario.reward
@@ -288,7 +287,7 @@ def _setup(scenario: Scenario, functions: dict[str, int], job_log: bool, city: C
         "association": _ASSOCIATION[radio_settings.association],
         "scheduler": _SCHEDULER[radio_settings.scheduler],
         "slots": radio_settings.round_robin_slots,
-        "mobility": STATIC if by_function else _MOBILITY[type(mobility)],
+        "mobility": _MOBILITY[type(mobility)],
         "pause_steps": getattr(mobility, "pause_steps", 0),
         "churn": isinstance(presence, Churn),
         "may_leave": isinstance(presence, Churn) or isinstance(mobility, Attraction),

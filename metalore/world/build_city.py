@@ -57,7 +57,8 @@ def city_arrays(scenario: Scenario) -> CityArrays:
     usual = np.where(seen.any(axis=0), np.nansum(table, axis=0) / np.maximum(seen.sum(axis=0), 1), 0.0)
     elsewhere = 0.0
     if city.outside:
-        elsewhere = float(np.maximum(0.0, full_pull - sums).mean()) if full_pull > 0 else 1.0
+        usually = float(np.maximum(0.0, full_pull - sums).mean())
+        elsewhere = max(usually, full_pull * city.peak_presence / 100) if full_pull > 0 else 1.0
     usual_pull = np.append(usual, elsewhere)
     drift_near, drift_weight = _drivers(positions, city)
     return CityArrays(

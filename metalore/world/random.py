@@ -15,7 +15,7 @@ from metalore.scenario import Size
 from metalore.world.jit import njit
 
 # Streams: one per purpose, so that no two purposes ever share a number.
-TRAFFIC, MOBILITY, PRESENCE, PLACEMENT, DEPARTURE, LUCK, PHASE, ACTIVITY, DRIFT, FLASH, FAILURE = range(11)
+TRAFFIC, MOBILITY, PRESENCE, PLACEMENT, DEPARTURE, LUCK, PHASE, ACTIVITY, DRIFT, FLASH, FAILURE, SETTING_OUT = range(12)
 ANOTHER = 256
 """Added to a stream for the j-th further draw of the same purpose, device and step."""
 

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metalore.scenario import Scenario, load
+from metalore.scenario import Attraction, Scenario, load
 from metalore.world import codes
 from metalore.world import step as compiled_step
 from metalore.world.build import build_frame, table_of
@@ -77,6 +77,10 @@ class World:
         self.scenario = load(scenario)
         self.num_envs = int(num_envs)
         self.num_stations = len(self.scenario.stations)
+        if mobility is not None and isinstance(self.scenario.users.mobility, Attraction):
+            raise WorldError(
+                "users.mobility.kind is 'attraction', which takes no mobility function; choose another kind"
+            )
         self.functions = {"channel": channel, "mobility": mobility, "traffic": traffic, "scheduler": scheduler}
         self._threads = min(threads, num_envs)
         self._job_log = job_log

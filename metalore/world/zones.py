@@ -86,7 +86,7 @@ def _counted_pull(frame: Any, zone: Any, time_s: Any) -> Any:
     """People counted in a zone, linear between the middles of hours; NaN in a gap."""
     last = len(frame.counts) - 1
     x = min(max(time_s / 3600.0 + frame.setup[0].first_hour - 0.5, 0.0), np.float64(last))
-    i = max(min(math.floor(x), last - 1), 0)
+    i = math.floor(x)
     part = x - i
     value = frame.counts[i, zone]
     return value if part == 0.0 else (1.0 - part) * value + part * frame.counts[i + 1, zone]
