@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from metalore.world.codes import BAD_CHANNEL, FINE, FULL_LOAD, NO_INTERFERENCE, STRONGEST
+from metalore.world.codes import BAD_CHANNEL, FINE, NO_INTERFERENCE, OBSERVED_LOAD, STRONGEST
 from metalore.world.fastmath import exp_each, log_each
 from metalore.world.geometry import nearest_to, strongest
 from metalore.world.jit import njit, njit_apart
@@ -33,8 +33,7 @@ def associate_all(frame: Any) -> Any:
             problem = max(problem, _associate(frame, index, UPDATE))
     problem = max(problem, _associate_users(frame))
     if setup.interference != NO_INTERFERENCE:
-        sensors_too = setup.interference != FULL_LOAD or env.changed
-        for index in range(len(frame.devices) if sensors_too else setup.users):
+        for index in range(len(frame.devices)):
             if frame.devices[index].attached:
                 _interfere(frame, index)
     env.changed = 0
@@ -71,6 +70,8 @@ def _associate(frame: Any, index: Any, kind: Any) -> Any:
         frame.tally[station, HANDOVERS] += 1.0
     device.station, device.attached = station, attached
     device.efficiency = efficiency(snr) if attached else 0.0
+    if setup.interference != NO_INTERFERENCE and attached:
+        _listen(frame, index, kind, snr)
     frame.cells[station, kind].attached += attached
     return FINE if 0.0 <= snr < np.inf else BAD_CHANNEL
 
@@ -152,23 +153,39 @@ def _associate_users(frame: Any) -> Any:
         frame.cells[station, REQUEST].attached = 0
     problem = FINE
     for index in range(setup.users):
-        if frame.devices[index].present:
-            problem = max(problem, _associate(frame, index, REQUEST))
+        device, body = frame.devices[index], frame.bodies[index]
+        if not device.present:
+            device.attached = 0
+        elif body.x == body.seen_x and body.y == body.seen_y and body.waiting == 0 and not frame.envs[0].changed:
+            frame.cells[device.station, REQUEST].attached += device.attached  # nothing has changed for this user
         else:
-            frame.devices[index].attached = 0
+            problem = max(problem, _associate(frame, index, REQUEST))
+            body.seen_x, body.seen_y = body.x, body.y
     return problem
+
+
+@njit
+def _listen(frame: Any, index: Any, kind: Any, snr: Any) -> None:
+    """Note how loud a device's station and its interferers are, were they up."""
+    body, station = frame.bodies[index], np.int64(frame.devices[index].station)
+    for i in range(frame.interferers.shape[1]):
+        other = np.int64(frame.interferers[station, i])
+        if other >= 0:
+            zone = frame.zones[other]
+            d2 = (zone.x - body.x) ** 2 + (zone.y - body.y) ** 2
+            frame.heard[index, i] = snr_at(frame.setup[0], frame.links[other, kind], d2, body.luck, frame.scratch)
+    frame.heard[index, frame.interferers.shape[1]] = snr
 
 
 @njit
 def _interfere(frame: Any, index: Any) -> None:
     """Spectral efficiency of an attached device among the signals of stations on the same part of the band."""
     setup, device = frame.setup[0], frame.devices[index]
-    kind = REQUEST if index < setup.users else UPDATE
     disturbance = 1.0
     for i in range(frame.interferers.shape[1]):
         other = frame.interferers[device.station, i]
         if other >= 0:
-            load = 1.0 if setup.interference == FULL_LOAD else frame.zones[other].load
-            if load > 0.0:
-                disturbance += load * _snr(frame, index, kind, other)
-    device.efficiency = efficiency(_snr(frame, index, kind, device.station) / disturbance)
+            zone = frame.zones[other]
+            load = zone.load if setup.interference == OBSERVED_LOAD else np.float64(zone.up)
+            disturbance += load * frame.heard[index, i]
+    device.efficiency = efficiency(frame.heard[index, frame.interferers.shape[1]] / disturbance)

@@ -112,6 +112,7 @@ def build_frame(
         devices=np.zeros((e, devices), layout.DEVICE),
         bodies=np.zeros((e, devices), layout.BODY),
         anchors=np.zeros((e, devices, 2), layout.ANCHOR),
+        heard=np.zeros((e, devices if interferers.shape[1] else 0, interferers.shape[1] + 1)),
         history=np.zeros((e, history, scenario.sensors.backhaul_steps + 1), np.int32),
         jobs=np.zeros((e, pool), layout.JOB),
         sensor_tiles=np.zeros((e, int(sensor_grid["nx"][0] * sensor_grid["ny"][0])), np.int32),
@@ -301,7 +302,10 @@ def _setup(scenario: Scenario, functions: dict[str, int], job_log: bool, city: C
         "handover_ratio": 10 ** (handover.margin_db / 10),
         "handover_waits": handover.time_to_trigger_steps,
         "sticky": handover.margin_db > 0 or handover.time_to_trigger_steps > 0,
-        "interference": _LOAD[interference.load] if isinstance(interference, CoChannel) else codes.NO_INTERFERENCE,
+        # Without others on a station's part of the band there is nothing to compute.
+        "interference": _LOAD[interference.load]
+        if isinstance(interference, CoChannel) and len(scenario.stations) > 1
+        else codes.NO_INTERFERENCE,
         "reuse": interference.reuse if isinstance(interference, CoChannel) else 1,
         "backhaul_steps": scenario.sensors.backhaul_steps,
         "failures": failures is not None or any(station.outages_s for station in scenario.stations),

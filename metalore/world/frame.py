@@ -61,6 +61,7 @@ _FIELDS: dict[str, tuple[np.dtype, int]] = {
     "devices": (layout.DEVICE, 1),
     "bodies": (layout.BODY, 1),
     "anchors": (layout.ANCHOR, 2),
+    "heard": (_NUMBER, 2),
     "history": (_INDEX, 2),
     "jobs": (layout.JOB, 1),
     "sensor_tiles": (_INDEX, 1),

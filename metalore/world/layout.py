@@ -319,6 +319,8 @@ BODY = np.dtype(
         ("luck", "f8"),
         ("average_mbps", "f8"),
         ("weight", "f8"),
+        ("seen_x", "f8"),  # where one was when associated last
+        ("seen_y", "f8"),
         ("arrived", "i4"),
         ("next", "i4"),  # sensors: next in the same tile
         ("place", "i4"),  # attraction: the zone one is in or on the way to; number of zones: elsewhere
@@ -410,6 +412,7 @@ class Frame(NamedTuple):
     devices: np.ndarray  # [e, d]: queues and radio
     bodies: np.ndarray  # [e, d]: place, motion, and what is seldom needed
     anchors: np.ndarray  # [e, d, 2]: of the nearest station, of the nearest sensor
+    heard: np.ndarray  # [e, d, interferers + 1] or empty: SNR at a station's interferers and at itself
     history: np.ndarray  # [e, sensors, backhaul + 1] or empty: newest at the end of the last steps
     jobs: np.ndarray  # [e, pool]
     sensor_tiles: np.ndarray  # [e, tiles]

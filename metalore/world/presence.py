@@ -52,6 +52,7 @@ def arrive(frame: Any, index: Any, step: Any) -> None:
     user, body = frame.devices[index], frame.bodies[index]
     user.present, user.attached, body.arrived, body.waiting = 1, 0, step, 0
     user.count, user.started, user.backlog, body.average_mbps = 0, -1, 0.0, 0.0
+    body.seen_x = np.nan  # to be associated
 
 
 @njit
