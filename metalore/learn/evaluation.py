@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from metalore.intervals import Estimate, bootstrap_mean, paired_difference, worst_mean
+from metalore.learn.seeds import HELD_OUT_SEEDS
 from metalore.policies.base import Policy
 from metalore.policies.rollout import Columns, EpisodeResults, lost_share, run_episodes
 from metalore.scenario import Scenario, load
 
-HELD_OUT_SEEDS = 2 * 10**15
-"""Where the seeds begin that results are reported on."""
 EPISODES = 100
 
 MAIN = (

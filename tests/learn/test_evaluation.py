@@ -14,7 +14,6 @@ from metalore import intervals
 from metalore.intervals import Estimate, bootstrap_mean, lowest_tenth, paired_difference, worst_mean
 from metalore.learn.evaluation import (
     EPISODES,
-    HELD_OUT_SEEDS,
     MAIN,
     WORST,
     EvaluationError,
@@ -22,7 +21,7 @@ from metalore.learn.evaluation import (
     judged,
     stacked,
 )
-from metalore.learn.training import EVALUATION_SEEDS, TRAINING_SEEDS
+from metalore.learn.seeds import EVALUATION_SEEDS, HELD_OUT_SEEDS, TRAINING_SEEDS
 from metalore.policies import EpisodeResults, Fixed, make_policy, run_episodes
 from metalore.policies.rollout import Columns
 from metalore.scenario import load
