@@ -107,8 +107,8 @@ PRESETS: dict[str, TrainSettings] = {
     ),
 }
 """`default` is PPO as it trains well on the reference cell: no discount and no value beyond the episode's end, because
-what is compared is the plain sum over an episode. `long-episodes` looks some 200 steps ahead instead: the sum of all
-that is left says little about one decision that hundreds follow, and two queues do not tell how much is left.
+what is compared is the plain sum over an episode. `long-episodes` looks some 200 steps ahead and past the end instead:
+the sum of all that is left is a noisy verdict on one decision, and two queues do not tell how much is left.
 `published` is Stable-Baselines3's defaults and 10,000 steps."""
 
 PUBLISHED_SEEDS = (111, 222, 333, 444, 555)
