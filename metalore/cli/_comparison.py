@@ -18,7 +18,7 @@ from metalore.cli._study import (
     rules,
     training_table,
 )
-from metalore.learn import PRESETS
+from metalore.learn import PRESETS, TrainSettings
 from metalore.learn.evaluation import Evaluation
 from metalore.policies import Fixed, Policy, QueueAware
 from metalore.report import Dynamic, Learning, Section, picture_from
@@ -27,13 +27,21 @@ from metalore.scenario import Burst, Ramp, Scenario, StepProfile
 LARGEST_QUEUES = (300, 300)
 
 
-def compare(study: Study, scenario: Scenario, title: str, command: str, published: bool = False) -> Path:
+def compare(
+    study: Study,
+    scenario: Scenario,
+    title: str,
+    command: str,
+    settings: TrainSettings | None = None,
+    published: bool = False,
+) -> Path:
     """Run the whole comparison and write its page, tables and summary; returns the page's path.
 
     Args:
+        settings: how PPO is trained; unset: the preset `default`.
         published: also train with the published settings.
     """
-    ppo = study.trained("ppo", scenario)
+    ppo = study.trained("ppo", scenario, settings)
     plain = study.trained("ppo-published", scenario, PRESETS["published"]) if published else {}
     search, best = study.enumerated(scenario)
     rule = study.rule(scenario)

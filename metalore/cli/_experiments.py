@@ -51,7 +51,8 @@ def _static(study: Study, command: str) -> Path:
 
 
 def _dynamic(study: Study, command: str) -> Path:
-    return compare(study, load("smart-city-dynamic"), "Traffic that changes within the episode", command)
+    title = "Traffic that changes within the episode"
+    return compare(study, load("smart-city-dynamic"), title, command, PRESETS["long-episodes"])
 
 
 def _seeds(study: Study, command: str) -> Path:

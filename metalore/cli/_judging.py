@@ -18,10 +18,10 @@ from metalore import intervals
 from metalore.cli._experiment import Experiment, progress_bar
 from metalore.cli._options import overrides_of
 from metalore.cli._toml import commented_toml
-from metalore.learn import LearnedPolicy, PolicyFolderError, load_policy
+from metalore.learn.card import CARD, WEIGHTS, PolicyFolderError, read_card
 from metalore.learn.evaluation import Evaluation, evaluate, stacked
-from metalore.learn.folder import CARD, WEIGHTS, read_card, versions
-from metalore.learn.training import EVALUATION_SEEDS, TRAINING_SEEDS
+from metalore.learn.seeds import EVALUATION_SEEDS, TRAINING_SEEDS
+from metalore.learn.settings import TrainSettings
 from metalore.policies import NAMES, Policy, make_policy
 from metalore.report import Simulation, replacing, write_text
 from metalore.scenario import Scenario
@@ -55,9 +55,9 @@ class Contestant:
 
     def has_seen(self, seeds: range) -> bool:
         """Whether it was trained or chosen on some of the seeds."""
-        if self.card is None or not isinstance(self.policy, LearnedPolicy):
+        if self.card is None:
             return False
-        first, settings = self.card["seed"] * TRAINING_SEEDS, self.policy.settings
+        first, settings = self.card["seed"] * TRAINING_SEEDS, TrainSettings.model_validate(self.card["settings"])
         used = ((first, settings.num_envs), (EVALUATION_SEEDS, settings.evaluation_episodes))
         return any(begin < seeds.stop and seeds.start < begin + count for begin, count in used)
 
@@ -86,6 +86,8 @@ def contestant(text: str, scenarios: Sequence[Scenario]) -> Contestant:
     """
     if "/" not in text and (text in NAMES or not Path(text).exists()):
         return Contestant(text, make_policy(text))
+    from metalore.learn import load_policy  # here, since rules need no torch
+
     folder = Path(text) if Path(text).name else Path(text).resolve()
     policies = [load_policy(folder, scenario) for scenario in scenarios]
     card = read_card(folder)
@@ -173,8 +175,16 @@ class Judging:
             "policies": {name: of.about(self.seeds) for name, of in self.contestants.items()},
             "scenarios": {of.scenario.name: of.about()["scenario"] for of in self.experiments},
             "intervals": {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "seed": intervals.SEED},
-            "versions": one["versions"] | versions(),
+            "versions": one["versions"] | self._versions(),
         }
+
+    def _versions(self) -> dict[str, str]:
+        """Of what decides about the numbers of trained policies, if there are any."""
+        if all(one.folder is None for one in self.contestants.values()):
+            return {}
+        from metalore.learn.folder import versions
+
+        return versions()
 
 
 def judge(judging: Judging, keep: bool) -> Evaluation:

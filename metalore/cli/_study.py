@@ -15,8 +15,9 @@ import pandas as pd
 
 from metalore.cli._experiment import make_ready, progress_bar, say, versions
 from metalore.learn import PRESETS, LearnedPolicy, TrainSettings, load_policy, train
-from metalore.learn.evaluation import HELD_OUT_SEEDS, Evaluation, evaluate, stacked
-from metalore.learn.folder import CARD, CHECKPOINT, CURVE, PolicyFolderError, read_card
+from metalore.learn.card import CARD, CHECKPOINT, CURVE, PolicyFolderError, read_card
+from metalore.learn.evaluation import Evaluation, evaluate, stacked
+from metalore.learn.seeds import HELD_OUT_SEEDS
 from metalore.policies import Fixed, Policy, QueueAware, make_policy
 from metalore.policies.queue_aware import search_queue_aware
 from metalore.policies.search import Resources, Searched, refine, search_splits

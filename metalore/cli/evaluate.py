@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from metalore.cli._options import Episodes, Override, Seed, Threads, with_settings
+from metalore.learn.seeds import HELD_OUT_SEEDS
 
 if TYPE_CHECKING:
     from metalore.cli._judging import Judging
     from metalore.learn.evaluation import Evaluation
 
-HELD_OUT = 2 * 10**15
-"""That of :data:`metalore.learn.evaluation.HELD_OUT_SEEDS`, known without loading what learns."""
 SHOWN = (
     "return",
     "return_worst_tenth",
@@ -64,7 +63,7 @@ def evaluate(
     policies: Policies,
     scenario: Scenarios = None,
     episodes: Episodes = 100,
-    seed: Seed = HELD_OUT,
+    seed: Seed = HELD_OUT_SEEDS,
     settings: Override = None,
     threads: Threads = 1,
     reference: Reference = None,

@@ -18,6 +18,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from metalore.learn.card import PolicyFolderError
+
 TENSORS, VALUES = "state.safetensors", "state.json"
 _COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_num_timesteps_at_start", "_n_calls", "exploration_rate")
 _BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
@@ -90,8 +92,6 @@ def load(folder: Path, model: Any, identity: Mapping[str, Any]) -> dict[str, Any
     Raises:
         PolicyFolderError: damaged, or of a run with other settings, scenario or seed.
     """
-    from metalore.learn.folder import PolicyFolderError
-
     try:
         content = json.loads((folder / VALUES).read_text(encoding="utf-8"))
         tensors = load_file(folder / TENSORS)

@@ -9,18 +9,17 @@ follows; results come from ``HELD_OUT_SEEDS`` and what follows, which no run has
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from metalore.intervals import Estimate, bootstrap_mean, paired_difference, worst_mean
+from metalore.learn.seeds import HELD_OUT_SEEDS
 from metalore.policies.base import Policy
-from metalore.policies.rollout import Columns, EpisodeResults, run_episodes
+from metalore.policies.rollout import Columns, EpisodeResults, lost_share, run_episodes
 from metalore.scenario import Scenario, load
 
-HELD_OUT_SEEDS = 2 * 10**15
-"""Where the seeds begin that results are reported on."""
 EPISODES = 100
 
 MAIN = (
@@ -146,13 +145,8 @@ def judged(results: Mapping[str, Mapping[str, EpisodeResults]], reference: str) 
 
 def with_shares(done: EpisodeResults) -> EpisodeResults:
     """The same with the parts of created requests and updates that were lost, as a column each."""
-    rows = dict(done.episodes)
-    for kind in ("requests", "updates"):
-        generated = rows[f"{kind}_generated"]
-        share = np.full(len(generated), np.nan)
-        np.divide(rows[f"{kind}_lost"], generated, out=share, where=generated > 0)
-        rows[f"{kind}_lost_share"] = share
-    return EpisodeResults(done.scenario, done.policy, rows, done.course, done.ages, done.jobs)
+    shares = {f"{kind}_lost_share": lost_share(done.episodes, kind) for kind in ("requests", "updates")}
+    return replace(done, episodes={**done.episodes, **shares})
 
 
 def stacked(results: Mapping[str, Mapping[str, EpisodeResults]], part: str) -> Columns:

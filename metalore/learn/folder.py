@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,11 @@ from safetensors.torch import load_file, save_file
 import metalore
 from metalore.learn.adapter import training_env
 from metalore.learn.algorithms import make_network
+from metalore.learn.card import CARD, FORMAT, WEIGHTS, PolicyFolderError, read_card, write_atomically, write_json
 from metalore.learn.policy import LearnedPolicy, Normalization
 from metalore.learn.settings import TrainSettings
 from metalore.scenario import Scenario, ScenarioError, validated
 from metalore.world import World
-
-FORMAT = 1
-CARD, WEIGHTS, CURVE, CHECKPOINT = "policy.json", "weights.safetensors", "curve.csv", "checkpoint"
-
-
-class PolicyFolderError(ValueError):
-    """A folder that holds no policy of ours, or one for other worlds; the message says which."""
 
 
 def versions() -> dict[str, str]:
@@ -50,22 +43,6 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "stable_baselines3": stable_baselines3.__version__,
     }
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write in one move: readers see the old file or the new one, never half of it."""
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1), encoding="utf-8"))
-
-
-def write_atomically(path: Path, write: Any) -> None:
-    """Let `write` fill a temporary file beside `path`, then put it in place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_policy(
@@ -99,25 +76,6 @@ def save_policy(
         "training": summary,
     }
     write_json(folder / CARD, card)
-
-
-def read_card(folder: str | Path) -> dict[str, Any]:
-    """The checked content of `policy.json`.
-
-    Raises:
-        PolicyFolderError: no such folder, or not a policy of ours.
-    """
-    path = Path(folder) / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except OSError:
-        raise PolicyFolderError(f"{folder} holds no trained policy: {CARD} is missing or cannot be read") from None
-    except (ValueError, UnicodeDecodeError):
-        raise PolicyFolderError(f"{path} is not valid JSON, so {folder} is no policy that metalore saved") from None
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        found = card.get("format") if isinstance(card, dict) else None
-        raise PolicyFolderError(f"{path} has format {found!r}; this version of metalore reads format {FORMAT}")
-    return card
 
 
 def load_policy(folder: str | Path, scenario: Scenario | None = None) -> LearnedPolicy:

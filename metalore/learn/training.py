@@ -17,24 +17,14 @@ from stable_baselines3.common.callbacks import BaseCallback
 from metalore.learn import checkpoint
 from metalore.learn.adapter import training_env
 from metalore.learn.algorithms import make_model
-from metalore.learn.folder import (
-    CARD,
-    CHECKPOINT,
-    CURVE,
-    load_policy,
-    save_policy,
-    write_atomically,
-)
+from metalore.learn.card import CARD, CHECKPOINT, CURVE, write_atomically
+from metalore.learn.folder import load_policy, save_policy
 from metalore.learn.policy import LearnedPolicy, Normalization
+from metalore.learn.seeds import EVALUATION_SEEDS, TRAINING_SEEDS
 from metalore.learn.settings import TrainSettings
 from metalore.policies.rollout import run_episodes
 from metalore.scenario import Scenario
 from metalore.world import World
-
-TRAINING_SEEDS = 1_000_000
-"""Run with seed s trains on environments from s * TRAINING_SEEDS on (and later episodes of theirs)."""
-EVALUATION_SEEDS = 10**15
-"""Where evaluations during training begin; results are reported on other seeds still."""
 
 
 class TrainError(ValueError):

@@ -175,6 +175,11 @@ def _utilisation(world: World, total: Columns, duration_s: np.ndarray) -> Column
     }
 
 
+def lost_share(episodes: Columns, kind: str) -> np.ndarray:
+    """Part of the created "requests" or "updates" that was lost in each episode, NaN where none was created."""
+    return _ratio(episodes[f"{kind}_lost"], episodes[f"{kind}_generated"])
+
+
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """``part / whole``, NaN where whole is zero."""
     ratio = np.full(part.shape, np.nan)

@@ -21,7 +21,7 @@ import numpy as np
 
 from metalore.intervals import bootstrap_intervals
 from metalore.policies.base import Policy
-from metalore.policies.rollout import Columns, play
+from metalore.policies.rollout import Columns, lost_share, play
 from metalore.scenario import Scenario, load
 from metalore.world import World
 
@@ -314,10 +314,7 @@ def _piece(
             worlds[size] = World(scenario, size, **functions)
         policy = family(points[episodes // len(seeds)])
         rows = play(worlds[size], policy, [seeds[i] for i in (episodes % len(seeds)).tolist()])
-        generated = rows["requests_generated"]
-        lost = np.full(size, np.nan)
-        np.divide(rows["requests_lost"], generated, out=lost, where=generated > 0)
-        parts.append({**rows, "requests_lost_share": lost})
+        parts.append({**rows, "requests_lost_share": lost_share(rows, "requests")})
     return {name: np.concatenate([part[name] for part in parts]) for name in OBJECTIVES}
 
 

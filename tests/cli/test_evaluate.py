@@ -7,16 +7,17 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from cli.calling import call, refusal
 
-from metalore.cli import evaluate as command
 from metalore.learn import TrainSettings, load_policy, train
-from metalore.learn.evaluation import HELD_OUT_SEEDS, evaluate
-from metalore.learn.training import EVALUATION_SEEDS
+from metalore.learn.evaluation import evaluate
+from metalore.learn.seeds import EVALUATION_SEEDS, HELD_OUT_SEEDS
 from metalore.policies import make_policy
 from metalore.scenario import load
 
@@ -160,8 +161,42 @@ def test_seeds_that_are_not_held_out_are_told(seed: int, trained: Path, tmp_path
     assert "which flatters it" in (tmp_path / "index.html").read_text()
 
 
-def test_seeds_are_held_out_by_default() -> None:
-    assert command.HELD_OUT == HELD_OUT_SEEDS
+def test_seeds_are_held_out_by_default(tmp_path: Path) -> None:
+    assert call("evaluate", "max-weight", *SMALL, "--episodes", 1, "--out", tmp_path, "--no-plot").exit_code == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["seeds"] == {"first": HELD_OUT_SEEDS, "count": 1}
+    assert "torch" not in summary["versions"]  # it decides about nothing here
+
+
+WITHOUT_LEARN = """
+import sys
+
+for name in ("torch", "stable_baselines3", "safetensors", "tensorboard"):
+    sys.modules[name] = None  # importing it raises ModuleNotFoundError
+from metalore.cli import main
+
+main()
+"""
+
+
+def without_learn(*words: object) -> subprocess.CompletedProcess[str]:
+    """A command in an interpreter that has nothing of the extra `learn`."""
+    command = [sys.executable, "-W", "error", "-c", WITHOUT_LEARN, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_rules_are_judged_without_the_extra_that_learns(trained: Path, tmp_path: Path) -> None:
+    """And a trained policy is refused in one sentence that names the extra."""
+    rest = ("--scenario", "smart-city-small", "--episodes", 3, "--out", tmp_path / "out")
+    done = without_learn("evaluate", "uniform", "max-weight", *rest)
+    assert done.returncode == 0, done.stderr
+    assert "max-weight" in done.stdout
+    told = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert set(told["results"]["smart-city-small"]) == {"uniform", "max-weight"}
+    assert (tmp_path / "out" / "index.html").exists()
+    refused = without_learn("evaluate", "uniform", trained, "--scenario", "smart-city-small")
+    assert refused.returncode == 1
+    assert refused.stderr == 'metalore: torch is missing: pip install "metalore[learn]"\n'
 
 
 def test_help_fits_and_shows_examples() -> None:

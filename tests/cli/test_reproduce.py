@@ -42,6 +42,8 @@ def test_experiments_leave_a_page_tables_and_a_summary(tmp_path: Path, name: str
 def test_dynamic_marks_the_changes(tmp_path: Path) -> None:
     call("reproduce", "dynamic", "--out", tmp_path, *SMALL)
     html = (tmp_path / "index.html").read_text()
+    card = json.loads((tmp_path / "policies" / "ppo-1" / "policy.json").read_text())
+    assert card["settings"]["hyperparameters"]["gamma"] < 1  # the preset for long episodes
     assert "requests x 2" in html
     assert "updates x 2" in html
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_hand import one_of_each
 
 from metalore import intervals
 from metalore.intervals import Estimate, bootstrap_mean, lowest_tenth, paired_difference, worst_mean
 from metalore.learn.evaluation import (
     EPISODES,
-    HELD_OUT_SEEDS,
     MAIN,
     WORST,
     EvaluationError,
@@ -21,38 +21,10 @@ from metalore.learn.evaluation import (
     judged,
     stacked,
 )
-from metalore.learn.training import EVALUATION_SEEDS, TRAINING_SEEDS
+from metalore.learn.seeds import EVALUATION_SEEDS, HELD_OUT_SEEDS, TRAINING_SEEDS
 from metalore.policies import EpisodeResults, Fixed, make_policy, run_episodes
 from metalore.policies.rollout import Columns
-from metalore.scenario import Scenario, load
-
-
-def constant(value: float) -> dict[str, Any]:
-    return {"mean": value, "distribution": "constant", "minimum": 0.0}
-
-
-def one_of_each(name: str = "by-hand", **changes: Any) -> Scenario:
-    """A user who asks and a sensor that reports in every one of ten steps, right beside a station."""
-    return load(
-        {
-            "name": name,
-            "max_steps": 10,
-            "stations": [{"compute_gcycle_s": 10.0}],
-            "users": {
-                "count": 1,
-                "mobility": {"kind": "static"},
-                "positions_m": [[110.0, 100.0]],
-                "requests": {"probability": 1.0, "data_mbit": constant(1.0), "compute_gcycle": constant(5.0)},
-            },
-            "sensors": {
-                "count": 1,
-                "placement": {"kind": "fixed", "positions_m": [[100.0, 110.0]]},
-                "updates": {"data_mbit": constant(1.0), "compute_gcycle": constant(5.0)},
-            },
-        },
-        **changes,
-    )
-
+from metalore.scenario import load
 
 BUSY = load(
     "four-cells",

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from metalore.learn import PRESETS, PolicyFolderError, TrainError, TrainSettings, load_policy, train
-from metalore.learn.folder import CARD, CHECKPOINT, CURVE, WEIGHTS
+from metalore.learn.card import CARD, CHECKPOINT, CURVE, WEIGHTS
 from metalore.policies.rollout import run_episodes
 from metalore.scenario import Scenario, load
 from metalore.world import World

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_hand import constant
 
 from metalore.policies import NAMES, Fixed, PolicyError, make_policy
 from metalore.scenario import load
@@ -14,10 +15,6 @@ from metalore.world import World
 
 ALL = ["fixed:0.3,0.4", "uniform", "demand-proportional", "backlog-proportional", "max-weight", "max-weight-age"]
 DEAF = {"radio__noise_w": 1e9}  # nobody is heard, so jobs stay in their devices
-
-
-def constant(mean: float) -> dict[str, Any]:
-    return {"mean": mean, "distribution": "constant", "minimum": 0.0}
 
 
 def city(users: int, sensors: int, **changes: Any) -> World:

@@ -7,38 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from by_hand import constant, one_of_each
 
 from metalore.policies import Fixed, make_policy, rollout
-from metalore.policies.rollout import COURSES, EpisodeResults, run_episodes
-from metalore.scenario import Scenario, load
+from metalore.policies.rollout import COURSES, EpisodeResults, lost_share, run_episodes
+from metalore.scenario import load
 from metalore.world import REWARD_TERMS
-
-
-def constant(value: float) -> dict[str, Any]:
-    return {"mean": value, "distribution": "constant", "minimum": 0.0}
-
-
-def one_of_each(**changes: Any) -> Scenario:
-    """A user who asks in every step and a sensor that reports in every step, right beside a fast station."""
-    return load(
-        {
-            "name": "by-hand",
-            "max_steps": 10,
-            "stations": [{"compute_gcycle_s": 10.0}],
-            "users": {
-                "count": 1,
-                "mobility": {"kind": "static"},
-                "positions_m": [[110.0, 100.0]],
-                "requests": {"probability": 1.0, "data_mbit": constant(1.0), "compute_gcycle": constant(5.0)},
-            },
-            "sensors": {
-                "count": 1,
-                "placement": {"kind": "fixed", "positions_m": [[100.0, 110.0]]},
-                "updates": {"data_mbit": constant(1.0), "compute_gcycle": constant(5.0)},
-            },
-        },
-        **changes,
-    )
 
 
 def row(results: EpisodeResults) -> dict[str, float]:
@@ -115,6 +89,17 @@ def test_what_nothing_defines_is_nan() -> None:
     assert all(math.isnan(got[name]) for name in (*undefined, "request_processing_s"))
     assert got["requests_completed"] == got["throughput_per_s"] == got["return"] == 0
     assert got["request_waiting_age_s"] == pytest.approx(4.5)
+
+
+def test_lost_shares_by_hand() -> None:
+    """Nothing is sent, and a device holds three jobs: seven of ten find it full. Of nothing, no part is lost."""
+    full = one_of_each(**{"buffers.device_jobs": 3})
+    episodes = run_episodes(full, Fixed(0.0, 0.0), range(2)).episodes
+    assert lost_share(episodes, "requests").tolist() == [0.7, 0.7]
+    empty = load("smart-city-small", max_steps=3, **{"users.count": 0})
+    without_users = run_episodes(empty, Fixed(0.0, 0.0), range(2)).episodes
+    assert np.isnan(lost_share(without_users, "requests")).all()
+    assert (lost_share(without_users, "updates") == 0).all()
 
 
 @pytest.mark.parametrize("count", ["users.count", "sensors.count"])
