@@ -77,7 +77,7 @@ def build_frame(
     history = scenario.sensors.count if scenario.sensors.backhaul_steps else 0
     e = num_envs
     return layout.Frame(
-        setup=_setup(scenario, functions, job_log, city),
+        setup=_setup(scenario, functions, job_log, city, disturbed=interferers.shape[1] > 0),
         sites=_sites(scenario),
         links=links,
         kinds_of_link=distinct,
@@ -235,7 +235,9 @@ def _value_of_age(scenario: Scenario) -> np.ndarray:
     return values
 
 
-def _setup(scenario: Scenario, functions: dict[str, int], job_log: bool, city: CityArrays) -> np.ndarray:
+def _setup(
+    scenario: Scenario, functions: dict[str, int], job_log: bool, city: CityArrays, disturbed: bool
+) -> np.ndarray:
     handover, interference, failures = scenario.radio.handover, scenario.radio.interference, scenario.failures
     radio_settings, mobility, presence = scenario.radio, scenario.users.mobility, scenario.users.presence
     placement, timing = scenario.sensors.placement, scenario.sensors.updates.timing
@@ -302,9 +304,8 @@ def _setup(scenario: Scenario, functions: dict[str, int], job_log: bool, city: C
         "handover_ratio": 10 ** (handover.margin_db / 10),
         "handover_waits": handover.time_to_trigger_steps,
         "sticky": handover.margin_db > 0 or handover.time_to_trigger_steps > 0,
-        # Without others on a station's part of the band there is nothing to compute.
         "interference": _LOAD[interference.load]
-        if isinstance(interference, CoChannel) and len(scenario.stations) > 1
+        if isinstance(interference, CoChannel) and disturbed
         else codes.NO_INTERFERENCE,
         "reuse": interference.reuse if isinstance(interference, CoChannel) else 1,
         "backhaul_steps": scenario.sensors.backhaul_steps,

@@ -56,7 +56,7 @@ def test_every_setting_is_explained_once() -> None:
     text = commented_toml(load("four-cells"))
     for said in (
         "# Number of users; 0 is a legal world.",
-        '# How users move. One of "random-waypoint", "gauss-markov", "static", "trace".',
+        '# How users move. One of "random-waypoint", "gauss-markov", "static", "trace", "attraction".',
         "# memory_mb is not set. Memory that bounds resident jobs; unset: no bound.",
         "# What they report.",
     ):

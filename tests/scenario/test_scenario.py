@@ -31,7 +31,7 @@ from metalore.scenario import (
     validated,
 )
 
-BUILT_IN = ["four-cells", "smart-city", "smart-city-dynamic", "smart-city-large", "smart-city-small"]
+BUILT_IN = ["city-30", "four-cells", "smart-city", "smart-city-dynamic", "smart-city-large", "smart-city-small"]
 
 
 def poisson(mean: float) -> dict[str, Any]:
