@@ -1,8 +1,8 @@
 """Figures, tables and pages from result tables; knows nothing of worlds, policies or learning."""
 
+from metalore.files import replacing, write_text
 from metalore.report.evaluation import difference_table, evaluation_page
 from metalore.report.figures import comparison_figure, course_figure, distribution_figure, overview_figure
-from metalore.files import replacing, write_text
 from metalore.report.intervals import bootstrap_mean, summarize
 from metalore.report.learning_figures import (
     PolicyMap,

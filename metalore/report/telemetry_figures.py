@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
 from metalore.report.style import BLACK, BLUE, GREY, ORANGE, TEXT_WIDTH, paper, styles_of
@@ -51,17 +52,20 @@ def zone_map_figure(zones: pd.DataFrame, edges: pd.DataFrame) -> Figure:
         _draw_edges(axes, np.stack([x, y], axis=1), edges)
         users = np.nan_to_num(zones["active_users"].to_numpy(float))
         most = max(float(users.max(initial=0.0)), 1e-9)
-        biggest = float(np.clip(18_000 / max(len(zones), 1), 40, 900))
+        biggest = float(np.clip(14_000 / max(len(zones), 1), 12, 900))
         loads = zones["cpu_load"].to_numpy(float) * 100
+        heaviest = float(np.nanmax(loads)) if np.isfinite(loads).any() else 100.0
+        top = float(np.clip(10 * np.ceil(heaviest / 10), 10, 100))
         drawn = axes.scatter(
-            x, y, s=6 + biggest * users / most, c=loads, cmap=LOAD_COLOURS, vmin=0, vmax=100, edgecolors="white",
+            x, y, s=6 + biggest * users / most, c=loads, cmap=LOAD_COLOURS, vmin=0, vmax=top, edgecolors="white",
             linewidths=0.8, zorder=3, plotnonfinite=True,
         )  # fmt: skip
         if len(zones) <= NAMED:
             for name, left, up in zip(zones.index, x, y, strict=True):
+                halo = [withStroke(linewidth=1.6, foreground="white")]
                 axes.annotate(
                     str(name), (left, up), (0, -3 - (biggest**0.5) / 2), textcoords="offset points", ha="center",
-                    va="top", fontsize=5.5, color=GREY, zorder=4,
+                    va="top", fontsize=5.5, color=GREY, zorder=4, path_effects=halo,
                 )  # fmt: skip
         bar = figure.colorbar(drawn, ax=axes, label="Mean load of the server (%)", pad=0.02, shrink=0.7)
         bar.outline.set_visible(False)
@@ -89,7 +93,8 @@ def _legend_of_sizes(axes: Axes, most: float, biggest: float) -> None:
         for size in sizes
     ]  # fmt: skip
     axes.legend(handles=handles, title="users", loc="upper left", bbox_to_anchor=(0, 1.0), labelspacing=1.4,
-                handletextpad=1.2, borderpad=0.9, fontsize=6.5, title_fontsize=6.5)  # fmt: skip
+                handletextpad=1.2, borderpad=0.9, fontsize=6.5, title_fontsize=6.5, frameon=True, framealpha=0.85,
+                edgecolor="none")  # fmt: skip
 
 
 # -- days --------------------------------------------------------------------------------------------------------------
@@ -133,6 +138,7 @@ def days_figure(
             axes.axvspan(event["from_s"] / 3600, event["to_s"] / 3600, color=ORANGE, alpha=0.22, linewidth=0)
         _time_axis(axes, hours, start_hour_of_week, last=True)
         if len(some.columns):
+            figure.align_ylabels()
             axes.legend(loc="upper left", bbox_to_anchor=(0, -0.38), ncols=min(SHOWN, len(some.columns)))
     return figure
 
@@ -183,7 +189,9 @@ def week_figure(week: pd.DataFrame, label: str = "Users") -> Figure:
     """
     values = week.to_numpy(float)
     known = np.isfinite(values)
-    means = np.divide(np.where(known, values, 0).sum(1), known.sum(1), out=np.full(len(values), np.nan), where=known.any(1))
+    means = np.divide(
+        np.where(known, values, 0).sum(1), known.sum(1), out=np.full(len(values), np.nan), where=known.any(1)
+    )
     relative = np.divide(values, means[:, None], out=np.full(values.shape, np.nan), where=means[:, None] > 0)
     shown = relative[np.isfinite(relative)]
     with paper():
@@ -310,4 +318,3 @@ def _distribution(part: pd.DataFrame, name: str, weight: str | None) -> tuple[np
     shares = np.cumsum(weights) / weights.sum()
     kept = np.unique(np.linspace(0, len(values) - 1, min(_POINTS, len(values))).astype(int))
     return values[kept], shares[kept]
-

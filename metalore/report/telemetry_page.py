@@ -156,7 +156,9 @@ def days_section(run: Telemetry) -> Section:
     """How it went over time."""
     start = float(run.about.get("start_hour_of_week", 0.0))
     users = run.totals["active_users"].dropna()
-    when = f"most users {number(users.max())} after {users.idxmax() / 3600:.1f} hours" if len(users) else "no users known"
+    when = (
+        f"most users {number(users.max())} after {users.idxmax() / 3600:.1f} hours" if len(users) else "no users known"
+    )
     shown = ", ".join(run.some)
     pictures = [
         picture_of(

@@ -160,9 +160,13 @@ class ZoneGraph:
 
     def __eq__(self, other: object) -> bool:
         """Whether all is the same, weights and positions to the last bit."""
-        return isinstance(other, ZoneGraph) and self.zones == other.zones and all(
-            np.array_equal(getattr(self, name), getattr(other, name))
-            for name in ("positions_m", "source", "target", "weight")
+        return (
+            isinstance(other, ZoneGraph)
+            and self.zones == other.zones
+            and all(
+                np.array_equal(getattr(self, name), getattr(other, name))
+                for name in ("positions_m", "source", "target", "weight")
+            )
         )
 
     __hash__ = None  # type: ignore[assignment]  # it holds arrays
@@ -180,7 +184,8 @@ class ZoneGraph:
     def distances_m(self) -> np.ndarray:
         """Metres between zones, [z, z]."""
         steps = self.positions_m[:, None] - self.positions_m[None]
-        return np.hypot(steps[..., 0], steps[..., 1])
+        distances: np.ndarray = np.hypot(steps[..., 0], steps[..., 1])
+        return distances
 
     def hops(self) -> np.ndarray:
         """Least number of edges from zone to zone, [z, z]; -1 where no way leads."""
@@ -229,7 +234,9 @@ class ZoneGraph:
                 raise ValueError("an edge's ends are whole numbers")
             positions = np.array(content["positions_m"], float).reshape(-1, 2)
         except (KeyError, TypeError, ValueError):
-            raise TelemetryError(f"{path} holds a graph without zones, positions_m or edges (source, target, weight)") from None
+            raise TelemetryError(
+                f"{path} holds a graph without zones, positions_m or edges (source, target, weight)"
+            ) from None
         try:
             return cls(tuple(zones), positions, edges[:, 0], edges[:, 1], edges[:, 2])
         except TelemetryError as error:

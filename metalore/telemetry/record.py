@@ -217,9 +217,7 @@ _IDENTITY = ("format", "scenario", "functions", "seed", "policy", "interval_s", 
 """What must be the same for a recording to be gone on with."""
 
 
-def _card(
-    scenario: Scenario, functions: Mapping[str, Any], policy: Policy, seed: int, plan: _Plan
-) -> dict[str, Any]:
+def _card(scenario: Scenario, functions: Mapping[str, Any], policy: Policy, seed: int, plan: _Plan) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "metalore": metalore.__version__,
@@ -499,7 +497,8 @@ def quantities_of(totals: np.ndarray, steps: int, step_s: float, core_ghz: float
 
 def _per(amounts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Means; NaN where there is nothing."""
-    return np.divide(amounts, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+    means: np.ndarray = np.divide(amounts, counts, out=np.full(counts.shape, np.nan), where=counts > 0)
+    return means
 
 
 def _text(codes: np.ndarray, names: list[str]) -> pa.DictionaryArray:

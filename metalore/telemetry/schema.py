@@ -183,7 +183,9 @@ def check_table(table: pd.DataFrame, where: str = "the table", required: Sequenc
     """
     missing = [name for name in required if name not in table.columns]
     if missing:
-        raise TelemetryError(f"{where} has no column {', '.join(map(repr, missing))}; telemetry has {', '.join(REQUIRED)}")
+        raise TelemetryError(
+            f"{where} has no column {', '.join(map(repr, missing))}; telemetry has {', '.join(REQUIRED)}"
+        )
     if table.empty:
         raise TelemetryError(f"{where} has no rows")
     for known in SCHEMA:
@@ -223,7 +225,9 @@ def _check_column(values: pd.Series, known: Column, where: str) -> None:
     numbers = values.to_numpy(float, na_value=np.nan)
     bad = np.isinf(numbers) if known.name != "time_s" else ~np.isfinite(numbers)
     if bad.any():
-        raise TelemetryError(f"{where} has {known.name} {numbers[bad][0]} in row {int(bad.argmax())}; it must be finite")
+        raise TelemetryError(
+            f"{where} has {known.name} {numbers[bad][0]} in row {int(bad.argmax())}; it must be finite"
+        )
     for wrong, what in ((numbers < 0, "negative"), (numbers > known.most * (1 + _SLACK), f"above {known.most:g}")):
         if wrong.any():
             row = int(wrong.argmax())

@@ -53,13 +53,15 @@ def _mean(values: np.ndarray, weights: np.ndarray | None = None, axis: int = 0) 
     if weights is not None:
         known &= weights > 0
     weight = np.where(known, 1.0 if weights is None else weights, 0.0)
-    return _ratio((np.where(known, values, 0.0) * weight).sum(axis), weight.sum(axis))
+    sums: np.ndarray = (np.where(known, values, 0.0) * weight).sum(axis)
+    return _ratio(sums, weight.sum(axis))
 
 
 def _ratio(above: np.ndarray, below: np.ndarray | None) -> np.ndarray:
     if below is None:
         return np.full(above.shape, np.nan)
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    ratio: np.ndarray = np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
+    return ratio
 
 
 def totals(table: pd.DataFrame) -> pd.DataFrame:
@@ -103,7 +105,7 @@ def weekly_profile(
 def daily_profile(
     table: pd.DataFrame, column: str = "active_users", start_day: int = 0, start_hour: float = 0.0
 ) -> pd.DataFrame:
-    """Mean of a column, summed over zones, by hour of the day: columns `weekday` and `weekend`, NaN if there was none."""
+    """Mean of a column, summed over zones, by hour of the day: columns `weekday` and `weekend`, NaN if never there."""
     week = weekly_profile(table, column, start_day, start_hour).sum(axis=0, min_count=1).to_numpy(float).reshape(7, 24)
     parts = {"weekday": _mean(week[:WEEKEND]), "weekend": _mean(week[WEEKEND:])}
     return pd.DataFrame(parts, index=pd.Index(range(24), name="hour"))
@@ -118,10 +120,8 @@ def _means_by(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
     return _ratio(sums, numbers)
 
 
-def without_rhythm(
-    times_s: np.ndarray, values: np.ndarray, start_day: int = 0, start_hour: float = 0.0
-) -> np.ndarray:
-    """Values [t, z] less each zone's mean at that time of such a day, weekday or weekend (from two weeks on: of the week).
+def without_rhythm(times_s: np.ndarray, values: np.ndarray, start_day: int = 0, start_hour: float = 0.0) -> np.ndarray:
+    """Values [t, z] less each zone's mean at that time of weekdays or weekends (from two weeks on: of the week).
 
     What all zones share because it is noon falls out; what is left is what happened on that day. Times that came once
     say nothing about it and are left out (NaN). A recording of less than two days loses its mean only.
@@ -196,7 +196,7 @@ def correlation_by_distance(matrix: pd.DataFrame, distances_m: np.ndarray, bins:
 
 
 def correlation_by_hops(matrix: pd.DataFrame, hops: np.ndarray) -> pd.DataFrame:
-    """The same by edges on the shortest way: `hops, correlation, low, high, pairs`; pairs without a way are left out."""
+    """The same by edges on the shortest way: `hops, correlation, low, high, pairs`; without a way a pair is left out."""
     hop, value = _pairs(matrix, np.where(hops < 0, np.nan, hops))
     rows = [_spread(h, value[hop == h]) for h in np.unique(hop)]
     return pd.DataFrame(rows, columns=["hops", "correlation", "low", "high", "pairs"]).astype({"hops": int})

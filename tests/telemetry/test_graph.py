@@ -19,7 +19,7 @@ from metalore.telemetry import TelemetryError, ZoneGraph
 def test_near_zones_are_joined_both_ways_with_gaussian_weights() -> None:
     graph = ZoneGraph.from_distances(np.array([(0, 0), (30, 40), (300, 0)]), ["a", "b", "c"], 1, sigma_m=100)
     edges = dict(zip(zip(graph.source.tolist(), graph.target.tolist(), strict=True), graph.weight, strict=True))
-    near, far = np.exp(-0.25), np.exp(-(np.hypot(270, 40) / 100) ** 2)
+    near, far = np.exp(-0.25), np.exp(-((np.hypot(270, 40) / 100) ** 2))
     assert edges == pytest.approx({(0, 1): near, (1, 0): near, (1, 2): far, (2, 1): far})
     np.testing.assert_array_equal(graph.adjacency(), graph.adjacency().T)
     index, weight = graph.coo()

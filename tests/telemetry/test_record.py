@@ -176,14 +176,14 @@ def test_a_worlds_own_functions_are_recorded(tmp_path: Path) -> None:
 # -- going on ----------------------------------------------------------------------------------------------------------
 
 
-class Stop(Exception):
-    """The power goes off."""
+class PowerError(Exception):
+    """It goes off."""
 
 
 def stopping_after(steps: int) -> Callable[[World], np.ndarray]:
     def policy(world: World) -> np.ndarray:
         if world.t[0] == steps:
-            raise Stop
+            raise PowerError
         return by_step(world)
 
     policy.__qualname__ = "by_step"
@@ -192,7 +192,7 @@ def stopping_after(steps: int) -> Callable[[World], np.ndarray]:
 
 @pytest.mark.parametrize("steps", [0, 60, 120, 300, 479])
 def test_going_on_gives_the_same_values(recording: Recording, tmp_path: Path, steps: int) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(PowerError):
         record(lively(), tmp_path, stopping_after(steps), **FACTS)
     before = Recording.load(tmp_path)
     assert not before.finished
@@ -215,10 +215,10 @@ def assert_same(one: Recording, other: Recording) -> None:
 
 
 def test_interrupted_twice_and_between_a_part_and_its_checkpoint(recording: Recording, tmp_path: Path) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(PowerError):
         record(lively(), tmp_path, stopping_after(200), **FACTS)
     kept = (tmp_path / CHECKPOINT).read_bytes()
-    with pytest.raises(Stop):
+    with pytest.raises(PowerError):
         record(lively(), tmp_path, stopping_after(300), resume=True, **FACTS)
     (tmp_path / CHECKPOINT).write_bytes(kept)  # as if the second part were there and its checkpoint not
     (tmp_path / ".telemetry-00002-x.parquet").write_bytes(b"half")
@@ -227,7 +227,7 @@ def test_interrupted_twice_and_between_a_part_and_its_checkpoint(recording: Reco
 
 
 def test_a_checkpoint_that_is_gone_means_from_the_beginning(recording: Recording, tmp_path: Path) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(PowerError):
         record(lively(), tmp_path, stopping_after(300), **FACTS)
     (tmp_path / CHECKPOINT).unlink()
     assert_same(record(lively(), tmp_path, by_step, resume=True, **FACTS), recording)
@@ -324,7 +324,7 @@ def test_a_folder_with_another_recording(recording: Recording, tmp_path: Path) -
 
 
 def test_a_damaged_folder(tmp_path: Path) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(PowerError):
         record(lively(), tmp_path, stopping_after(300), **FACTS)
     checkpoint, card = (tmp_path / CHECKPOINT).read_bytes(), (tmp_path / CARD).read_text()
 
