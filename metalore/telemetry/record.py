@@ -428,9 +428,10 @@ class Crossings:
 
     def __init__(self, world: World) -> None:
         users = world.devices[0, : world.scenario.users.count]
-        self._station, self._attached = users["station"], users["attached"]  # views: they follow the world
-        self._now, self._before = (np.zeros(len(users), np.int64) for _ in range(2))
+        self._sources = users["station"], users["attached"].view(np.bool_)  # views: they follow the world
+        self._now, self._before = (tuple(np.zeros(len(users), view.dtype) for view in self._sources) for _ in range(2))
         self.counts = np.zeros((world.num_stations, world.num_stations), np.int64)
+        self._flat = self.counts.reshape(-1)
         self.begin()
 
     def begin(self) -> None:
@@ -439,19 +440,20 @@ class Crossings:
 
     def observe(self) -> None:
         """Count the changes of the step that has just been done."""
-        now, before = self._now, self._before
-        self._look(now)
-        changed = (now != before).nonzero()[0]
-        if len(changed):
-            left, entered = before[changed], now[changed]
-            both = (left > 0) & (entered > 0)
-            np.add.at(self.counts, (left[both] - 1, entered[both] - 1), 1)
-        self._now, self._before = before, now
+        self._look(self._now)
+        (station, attached), (station_before, attached_before) = self._now, self._before
+        moved = station != station_before
+        moved &= attached
+        moved &= attached_before
+        users = moved.nonzero()[0]
+        if len(users):
+            pairs = station_before[users].astype(np.int64) * len(self.counts) + station[users]
+            np.add.at(self._flat, pairs, 1)
+        self._now, self._before = self._before, self._now
 
-    def _look(self, places: np.ndarray) -> None:
-        """1 + station of each attached user, 0 for others."""
-        np.add(self._station, 1, out=places)
-        np.multiply(places, self._attached, out=places)
+    def _look(self, copies: tuple[np.ndarray, ...]) -> None:
+        for copy, source in zip(copies, self._sources, strict=True):
+            np.copyto(copy, source)
 
 
 def quantities_of(totals: np.ndarray, steps: int, step_s: float, core_ghz: float) -> dict[str, np.ndarray]:

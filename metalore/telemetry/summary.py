@@ -196,7 +196,7 @@ def correlation_by_distance(matrix: pd.DataFrame, distances_m: np.ndarray, bins:
 
 
 def correlation_by_hops(matrix: pd.DataFrame, hops: np.ndarray) -> pd.DataFrame:
-    """The same by edges on the shortest way: `hops, correlation, low, high, pairs`; without a way a pair is left out."""
+    """The same by edges on the shortest way: `hops, correlation, low, high, pairs`; pairs without one are left out."""
     hop, value = _pairs(matrix, np.where(hops < 0, np.nan, hops))
     rows = [_spread(h, value[hop == h]) for h in np.unique(hop)]
     return pd.DataFrame(rows, columns=["hops", "correlation", "low", "high", "pairs"]).astype({"hops": int})
