@@ -288,11 +288,11 @@ class _Recorder:
             raise TelemetryError(f"{self._folder} holds telemetry without {CARD}; choose another folder")
         stations = self._world.scenario.stations
         positions = np.array([(s.x_m, s.y_m) for s in stations])
-        with self._writing(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            ZoneGraph.from_distances(positions, self._card["zones"]).save(self._folder / GRAPH)
-            self._write_handovers()
-            self._write_card()
+        graph = ZoneGraph.from_distances(positions, self._card["zones"])
+        with self._writing(self._folder / GRAPH):
+            graph.save(self._folder / GRAPH)
+        self._write_handovers()
+        self._write_card()
 
     def take_up(self, resume: bool) -> None:
         """A folder with a recording."""
@@ -340,26 +340,23 @@ class _Recorder:
 
     def _write_part(self, intervals: int) -> None:
         plan, first = self._plan, self._parts * self._plan.part_intervals
+        path, done = self._folder / PARTS.replace("*", f"{self._parts:05d}"), first + intervals
         table = self._table(first, intervals)
-        path = self._folder / PARTS.replace("*", f"{self._parts:05d}")
-        with self._writing(path):
-            with replacing(path) as temporary:
-                pq.write_table(table, temporary, compression="zstd")
-            self._write_handovers()
-            self._parts += 1
-            done = first + intervals
-            finished = done == plan.intervals
-            if not finished:
-                self._write_checkpoint()
-            self._card |= {
-                "recorded_s": done * plan.interval_s,
-                "parts": self._parts,
-                "rows": done * self._world.num_stations,
-                "finished": finished,
-            }
-            self._write_card()
-            if finished:
-                (self._folder / CHECKPOINT).unlink(missing_ok=True)
+        with self._writing(path), replacing(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+        self._write_handovers()
+        self._parts += 1
+        finished = done == plan.intervals
+        if not finished:
+            self._write_checkpoint()
+        self._write_card(
+            recorded_s=done * plan.interval_s,
+            parts=self._parts,
+            rows=done * self._world.num_stations,
+            finished=finished,
+        )
+        if finished:
+            (self._folder / CHECKPOINT).unlink(missing_ok=True)
 
     def _table(self, first: int, intervals: int) -> pa.Table:
         scenario, zones = self._world.scenario, self._card["zones"]
@@ -385,17 +382,17 @@ class _Recorder:
     def _write_handovers(self) -> None:
         source, target = np.nonzero(self._crossings.counts)
         count = self._crossings.counts[source, target]
-        _save_arrays(self._folder / HANDOVERS, {"source": source, "target": target, "count": count})
+        self._save(HANDOVERS, {"source": source, "target": target, "count": count})
 
-    def _write_card(self) -> None:
-        write_text(self._folder / CARD, json.dumps(self._card, indent=1, allow_nan=False) + "\n")
+    def _write_card(self, **progress: Any) -> None:
+        card = self._card | progress
+        with self._writing(self._folder / CARD):
+            write_text(self._folder / CARD, json.dumps(card, indent=1, allow_nan=False) + "\n")
+        self._card = card
 
     def _write_checkpoint(self) -> None:
         state = {f"state/{name}": _as_bytes(array) for name, array in self._world.state().items()}
-        _save_arrays(
-            self._folder / CHECKPOINT,
-            {"parts": np.array(self._parts), "counts": self._crossings.counts} | state,
-        )
+        self._save(CHECKPOINT, {"parts": np.array(self._parts), "counts": self._crossings.counts} | state)
 
     def _restore(self) -> None:
         path = self._folder / CHECKPOINT
@@ -408,6 +405,11 @@ class _Recorder:
         except (KeyError, ValueError) as error:
             raise TelemetryError(f"{path} is no checkpoint of this recording ({error})") from None
         self._crossings.begin()
+
+    def _save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        path = self._folder / name
+        with self._writing(path), replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # names are ours, none is `allow_pickle`
 
     @contextmanager
     def _writing(self, path: Path) -> Iterator[None]:
@@ -520,11 +522,6 @@ def _check_same(there: Mapping[str, Any], ours: Mapping[str, Any], folder: Path)
 
 def _as_bytes(array: np.ndarray) -> np.ndarray:
     return np.frombuffer(array.tobytes(), np.uint8)  # records of any layout come back exactly
-
-
-def _save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # names are ours, none is `allow_pickle`
 
 
 def _load_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -262,6 +262,7 @@ def test_a_disk_that_fills_loses_nothing(
         record(lively(), tmp_path, by_step, **FACTS)
     if isinstance(error, OSError):
         assert failed.value.errno == errno.ENOSPC  # type: ignore[attr-defined]
+        assert Path(failed.value.filename).name == failing  # type: ignore[attr-defined]
         assert "cannot be written (No space left on device); 120 s are recorded, can be read" in str(
             failed.value
         ) or "60 s are recorded" in str(failed.value)
