@@ -187,6 +187,7 @@ def _events(scenario: Scenario, duration_s: float) -> list[dict[str, Any]]:
 def _write(run: Telemetry, folder: Path) -> None:
     from metalore.report import save, telemetry_figures, telemetry_page, write_page
 
-    for name, figure in telemetry_figures(run).items():
+    figures = telemetry_figures(run)
+    for name, figure in figures.items():
         save(figure, folder / "figures" / f"{name}.svg")
-    write_page(telemetry_page(run, f"Telemetry of {run.about['name']}"), folder / "index.html")
+    write_page(telemetry_page(run, f"Telemetry of {run.about['name']}", figures), folder / "index.html")

@@ -33,6 +33,8 @@ NAMED = 40
 """Up to so many zones are named on axes and on the map."""
 _POINTS = 1200
 """Points of a line; more are averaged to so many."""
+_DOTS = 20_000
+"""Pairs that are drawn; of more, every so-many-th."""
 _NIGHT = ((0.0, 6.0), (22.0, 24.0))
 
 
@@ -261,7 +263,8 @@ def correlation_figure(
 def _against_distance(axes: Axes, values: np.ndarray, distances_m: np.ndarray, by_distance: pd.DataFrame) -> None:
     upper = np.triu_indices(len(values), 1)
     far, r = distances_m[upper], values[upper]
-    axes.plot(far, r, ".", color="#AEB6C2", markersize=2, rasterized=True, zorder=1)
+    every = -(-len(r) // _DOTS) or 1
+    axes.plot(far[::every], r[::every], ".", color="#AEB6C2", markersize=2, rasterized=True, zorder=1)
     x = by_distance["distance_m"].to_numpy(float)
     low, high, mean = (by_distance[name].to_numpy(float) for name in ("low", "high", "correlation"))
     axes.fill_between(x, low, high, color=BLUE, alpha=0.18, linewidth=0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from metalore.report.intervals import decimals_for, written
 from metalore.report.page import Listing, Page, Section, Table, picture_of
@@ -84,13 +85,14 @@ def busiest(zones: pd.DataFrame, count: int) -> list[str]:
     return [str(name) for name in zones["active_users"].sort_values(ascending=False, kind="stable").index[:count]]
 
 
-def telemetry_page(run: Telemetry, title: str) -> Page:
-    """The page."""
+def telemetry_page(run: Telemetry, title: str, figures: Mapping[str, Figure] | None = None) -> Page:
+    """The page; `figures` are those of :func:`telemetry_figures` if they are drawn already."""
+    drawn = figures or telemetry_figures(run)
     sections = [
-        map_section(run),
-        days_section(run),
-        together_section(run),
-        service_section(run),
+        map_section(run, drawn["map"]),
+        days_section(run, drawn["days"], drawn["week"]),
+        together_section(run, drawn["correlation"]),
+        service_section(run, drawn["latency"]),
         zones_section(run),
         columns_section(run),
         again_section(run),
@@ -100,7 +102,7 @@ def telemetry_page(run: Telemetry, title: str) -> Page:
     return Page(title, lead(run), sections, footer if versions else "")
 
 
-def telemetry_figures(run: Telemetry) -> dict[str, Any]:
+def telemetry_figures(run: Telemetry) -> dict[str, Figure]:
     """The page's figures by name."""
     start = float(run.about.get("start_hour_of_week", 0.0))
     return {
@@ -139,12 +141,12 @@ def _time(seconds: float) -> str:
     return f"{seconds:.3g} seconds"
 
 
-def map_section(run: Telemetry) -> Section:
+def map_section(run: Telemetry, figure: Figure) -> Section:
     """Where zones lie."""
     full = busiest(run.zones, 3)
     means = ", ".join(f"{name} ({number(run.zones.loc[name, 'active_users'])})" for name in full)
     picture = picture_of(
-        zone_map_figure(run.zones, run.edges),
+        figure,
         f"Map of {len(run.zones)} zones and {len(run.edges)} edges between them. Most users on average: {means}.",
         "Zones as circles: area is the mean number of users, colour the mean load of the server. Lines join zones of "
         "the graph; the wider, the heavier the edge.",
@@ -152,9 +154,8 @@ def map_section(run: Telemetry) -> Section:
     return Section("Map", str(run.about.get("description", "")), [picture])
 
 
-def days_section(run: Telemetry) -> Section:
+def days_section(run: Telemetry, days: Figure, week: Figure) -> Section:
     """How it went over time."""
-    start = float(run.about.get("start_hour_of_week", 0.0))
     users = run.totals["active_users"].dropna()
     when = (
         f"most users {number(users.max())} after {users.idxmax() / 3600:.1f} hours" if len(users) else "no users known"
@@ -162,13 +163,13 @@ def days_section(run: Telemetry) -> Section:
     shown = ", ".join(run.some)
     pictures = [
         picture_of(
-            days_figure(run.totals, run.users[run.some], start, run.events),
+            days,
             f"Users, requests, work, data and latency of the city over time, {when}; and users of the zones {shown}.",
             "The city in sum, and the zones with the most users. Nights (22 to 6) are grey, weekends blue"
             + ("; times of events are orange." if run.events else "."),
         ),
         picture_of(
-            week_figure(run.week),
+            week,
             f"Users of {len(run.week)} zones by hour of the week, relative to each zone's mean.",
             "Users by hour of the week, relative to the mean of each zone: a zone of offices is bright by day, one of "
             "homes by night. Hours that were not recorded are light grey.",
@@ -185,7 +186,7 @@ def days_section(run: Telemetry) -> Section:
     return Section("Days", "", [*pictures, table])
 
 
-def together_section(run: Telemetry) -> Section:
+def together_section(run: Telemetry, figure: Figure) -> Section:
     """How zones go together."""
     text = (
         "Correlation of users between zones, after taking off what each zone has at that time of such a day: what is "
@@ -200,10 +201,9 @@ def together_section(run: Telemetry) -> Section:
             f"{far['correlation']:.2f} at {far['distance_m']:,.0f} m."
         )
     picture = picture_of(
-        correlation_figure(run.correlation, run.distances_m, by),
+        figure,
         f"Correlations of users between {len(run.correlation)} zones, as a matrix and against distance. {said}",
-        "Left: every pair of zones, in the table's order. Right: every pair (dots), means (line) and quartiles (band) "
-        "of as many pairs each.",
+        "Left: all pairs of zones, in the table's order. Right: the pairs (dots), their means (line) and quartiles (band).",
     )
     rows = [
         [f"{row.hops}", f"{row.correlation:.2f}".replace("-", "−"), f"{row.pairs:,}"]
@@ -213,7 +213,7 @@ def together_section(run: Telemetry) -> Section:
     return Section("Zones together", text, [picture, table] if rows else [picture])
 
 
-def service_section(run: Telemetry) -> Section:
+def service_section(run: Telemetry, figure: Figure) -> Section:
     """How well requests were served."""
     text = (
         "Distributions over intervals: latency and jitter weigh by the requests completed in them, loss by intervals. "
@@ -221,7 +221,7 @@ def service_section(run: Telemetry) -> Section:
     )
     means = ", ".join(f"{zone} {number(run.zones.loc[zone, 'latency_ms'])} ms" for zone in run.some)
     picture = picture_of(
-        latency_figure(run.latency, run.some),
+        figure,
         f"Distribution functions of latency, jitter and loss. Mean latency: {means}.",
         "Distribution functions of latency, jitter and loss in an interval, over all zones and for the fullest ones.",
     )

@@ -179,7 +179,9 @@ def _correlations(values: np.ndarray) -> np.ndarray:
 
 
 def correlation_by_distance(matrix: pd.DataFrame, distances_m: np.ndarray, bins: int = 12) -> pd.DataFrame:
-    """How correlation falls with distance: pairs of zones in bins of as many pairs each.
+    """How correlation falls with distance: pairs of zones in bins of the same width.
+
+    They reach from the nearest pair to the distance that 95 % of the pairs keep below; the last takes the rest as well.
 
     Args:
         matrix: of :func:`correlation`.
@@ -190,8 +192,11 @@ def correlation_by_distance(matrix: pd.DataFrame, distances_m: np.ndarray, bins:
         `distance_m` (mean), `correlation` (mean), `low`, `high` (quartiles), `pairs`.
     """
     distance, value = _pairs(matrix, distances_m)
-    parts = np.array_split(np.argsort(distance, kind="stable"), max(1, min(bins, len(value))))
-    rows = [_spread(distance[part].mean(), value[part]) for part in parts if len(part)]
+    rows = []
+    if len(value):
+        begins = np.linspace(distance.min(), np.quantile(distance, 0.95), bins + 1)[:-1]
+        place = np.searchsorted(begins, distance, side="right")
+        rows = [_spread(distance[place == i].mean(), value[place == i]) for i in np.unique(place)]
     return pd.DataFrame(rows, columns=["distance_m", "correlation", "low", "high", "pairs"])
 
 

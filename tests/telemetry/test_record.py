@@ -161,6 +161,25 @@ def test_a_zone_that_completes_nothing_has_no_latency(tmp_path: Path) -> None:
     assert part.column("latency_ms").null_count == len(part)  # not NaN
 
 
+def test_activities_and_outages_are_in_the_table(tmp_path: Path) -> None:
+    activities = [{"name": name, "mean_s": 30, "variation": 0} for name in ("game", "rest")]
+    kinds = [{"name": "mixed", "activities": {"game": 1, "rest": 1}}]
+    scenario = load("four-cells", city={"interval_s": 10, "kinds": kinds, "activities": activities})
+    scenario = scenario.updated(**{"stations.1.outages_s": [(20, 50)], "stations.2.compute_gcycle_s": 30})
+    table = record(scenario, tmp_path, duration_s=120, interval_s=10).table()
+    down = (table["zone"] == "zone-001") & table["time_s"].between(20, 40)
+    assert (table["up"] == np.where(down, 0.0, 1.0)).all()
+    assert (table.loc[down, "active_users"] == 0).all()
+    assert (table.loc[~down, "active_users"] > 0).all()
+    for _zone, part in table.groupby("zone", observed=True):
+        going_on = part["activity"].tolist()
+        assert set(going_on) == {"game", "rest"}
+        changes = [i for i in range(1, 12) if going_on[i] != going_on[i - 1]]
+        assert changes == [3, 6, 9]  # they last 30 s, and never come twice on end
+    assert sorted(table["cpu_capacity_cores"].unique()) == pytest.approx([10, 100 / 3])
+    assert (table["bandwidth_capacity_mhz"] == 100).all()
+
+
 def test_a_worlds_own_functions_are_recorded(tmp_path: Path) -> None:
     def deaf(
         distance_m: float, carrier_mhz: float, station_height_m: float, device_height_m: float, luck: float
