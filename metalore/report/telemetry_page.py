@@ -203,7 +203,7 @@ def together_section(run: Telemetry, figure: Figure) -> Section:
     picture = picture_of(
         figure,
         f"Correlations of users between {len(run.correlation)} zones, as a matrix and against distance. {said}",
-        "Left: all pairs of zones, in the table's order. Right: the pairs (dots), their means (line) and quartiles (band).",
+        "Left: all pairs of zones, in the table's order. Right: pairs (dots), means (line) and quartiles (band).",
     )
     rows = [
         [f"{row.hops}", f"{row.correlation:.2f}".replace("-", "−"), f"{row.pairs:,}"]
