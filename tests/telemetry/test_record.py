@@ -24,7 +24,7 @@ FACTS = {"duration_s": DURATION_S, "interval_s": INTERVAL_S, "part_s": PART_S, "
 
 
 def lively() -> Scenario:
-    """Four cells with everything that can happen to a job: handovers, losses, people who come and go."""
+    """Four cells with everything that can happen to a job: handovers, losses, failures, people who come and go."""
     return load(
         "four-cells",
         **{
@@ -32,6 +32,8 @@ def lively() -> Scenario:
             "users.mobility": {"kind": "random-waypoint", "speed_min_m_s": 5, "speed_max_m_s": 20},
             "users.presence": {"kind": "churn", "mean_stay_steps": 50, "mean_absence_steps": 5},
             "buffers": {"device_jobs": 6, "station_jobs": 12},
+            "failures": {"mean_between_s": 60, "mean_repair_s": 6},
+            "radio.handover": {"margin_db": 1, "time_to_trigger_steps": 1},
         },
     )
 
@@ -79,7 +81,9 @@ def test_sums_over_intervals_and_zones_are_the_worlds_totals(recording: Recordin
     assert weighted == pytest.approx(500 * total["request_latency"], rel=1e-12)
     squares = ((table["latency_ms"] ** 2 + table["jitter_ms"] ** 2) * table["completed"]).sum()
     assert squares == pytest.approx(500**2 * total["request_latency_squared"], rel=1e-9)
-    assert (table["aori_s"] <= table["latency_ms"] / 1000 + 1e-9).all()
+    done = table[table["completed"] > 0]
+    assert (done["aori_s"] < done["latency_ms"] / 1000).all()
+    assert table.loc[table["completed"] == 0, "latency_ms"].isna().all()
 
 
 def test_losses_are_parts_of_what_ended(recording: Recording) -> None:
@@ -91,7 +95,7 @@ def test_losses_are_parts_of_what_ended(recording: Recording) -> None:
         counted[t // 40] += world.station_totals[0]
     lost = sum(totals_of(counted, f"{kind}s_lost") for kind in ("request", "update"))
     ended = lost + sum(totals_of(counted, f"{kind}s_completed") for kind in ("request", "update"))
-    assert lost.min() > 0
+    assert np.quantile(lost, 0.3) > 0
     np.testing.assert_allclose(table["packet_loss"], (lost / ended).reshape(-1))
 
 
