@@ -27,7 +27,7 @@ import numpy as np
 from metalore.policies import Policy, make_policy
 from metalore.scenario import Scenario, load
 from metalore.telemetry import record
-from metalore.telemetry.record import Crossings
+from metalore.telemetry.recording import Crossings
 from metalore.world import World
 
 POLICY = "fixed:0.5,0.5"

@@ -13,7 +13,7 @@ import typer
 from metalore.cli._options import Override, with_settings
 
 if TYPE_CHECKING:
-    from metalore.telemetry.record import Progress
+    from metalore.telemetry.recording import Progress
 
 DAY_S = 86_400.0
 

@@ -44,7 +44,7 @@ def telemetry(source: Source, graph: GraphFile = None, out: Out = None, plot: Pl
     """
     from metalore.cli._experiment import say
     from metalore.telemetry import Recording, ZoneGraph, read_telemetry
-    from metalore.telemetry.record import CARD, GRAPH
+    from metalore.telemetry.recording import CARD, GRAPH
     from metalore.telemetry.summary import per_zone
 
     recording = Recording.load(source) if (source / CARD).exists() else None
