@@ -88,15 +88,12 @@ def _draw_edges(axes: Axes, places: np.ndarray, edges: pd.DataFrame) -> None:
 
 
 def _legend_of_sizes(axes: Axes, most: float, biggest: float) -> None:
-    sizes = [most / 4, most]
     handles = [
         Line2D([], [], marker="o", color="none", markerfacecolor=GREY, markeredgecolor="white",
-               markersize=(6 + biggest * size / most) ** 0.5, label=f"{size:,.0f}" if most >= 8 else f"{size:.2g}")
-        for size in sizes
+               markersize=(6 + biggest * size / most) ** 0.5, label=f"{size:.3g} users")
+        for size in (most / 4, most)
     ]  # fmt: skip
-    axes.legend(handles=handles, title="users", loc="upper left", bbox_to_anchor=(0, 1.0), labelspacing=1.4,
-                handletextpad=1.2, borderpad=0.9, fontsize=6.5, title_fontsize=6.5, frameon=True, framealpha=0.85,
-                edgecolor="none")  # fmt: skip
+    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handletextpad=1.2)
 
 
 # -- days --------------------------------------------------------------------------------------------------------------
@@ -297,7 +294,7 @@ def latency_figure(latency: pd.DataFrame, some: Sequence[str]) -> Figure:
             axes.set(title=label, xlabel=f"{label} in an interval ({unit})", ylim=(0, 1.02))
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
             positive = x[x > 0]
-            if unit == "ms" and len(positive) and positive[-1] > 50 * max(float(np.median(positive)), 1e-9):
+            if unit == "ms" and len(positive) and positive[-1] > 10 * max(float(np.median(positive)), 1e-9):
                 axes.set_xscale("log")
             else:
                 axes.set_xlim(left=0)

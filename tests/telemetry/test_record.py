@@ -15,6 +15,7 @@ import pytest
 
 from metalore.scenario import Scenario, ScenarioError, load
 from metalore.telemetry import Recording, TelemetryError, read_telemetry, record
+from metalore.telemetry import recording as recording_module
 from metalore.telemetry.recording import CARD, CHECKPOINT, HANDOVERS, MOST_ROWS, Crossings, quantities_of
 from metalore.telemetry.schema import PARTS
 from metalore.world import METRICS, World, WorldError, totals_of
@@ -382,18 +383,14 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def test_a_world_that_takes_all_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setattr(sys.modules["metalore.telemetry.recording"], "MOST_BYTES", 1000)
+    monkeypatch.setattr(recording_module, "MOST_BYTES", 1000)
     with pytest.raises(TelemetryError, match=r"GiB; buffers hold a whole episode unless buffers\.device_jobs"):
         record("four-cells", tmp_path, **FACTS)
 
 
 def test_parts_of_many_zones_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     assert MOST_ROWS >= 1000
-    monkeypatch.setattr(sys.modules["metalore.telemetry.recording"], "MOST_ROWS", 8)
+    monkeypatch.setattr(recording_module, "MOST_ROWS", 8)
     recording = record(lively(), tmp_path, by_step, **FACTS)
     assert recording.card["parts"] == 6
     assert recording.rows == 48
