@@ -71,7 +71,7 @@ def zone_map_figure(zones: pd.DataFrame, edges: pd.DataFrame) -> Figure:
                 )  # fmt: skip
         bar = figure.colorbar(drawn, ax=axes, label="Mean load of the server (%)", pad=0.02, shrink=0.7)
         bar.outline.set_visible(False)
-        _legend_of_sizes(axes, most, biggest)
+        _legend_of_sizes(figure, most, biggest)
         axes.set(xlabel="East (m)", ylabel="North (m)")
         axes.set_aspect("equal")
         axes.margins(0.12)
@@ -87,13 +87,13 @@ def _draw_edges(axes: Axes, places: np.ndarray, edges: pd.DataFrame) -> None:
     axes.add_collection(LineCollection(list(places[ends]), linewidths=widths, colors="#C5CAD1", zorder=1))
 
 
-def _legend_of_sizes(axes: Axes, most: float, biggest: float) -> None:
+def _legend_of_sizes(figure: Figure, most: float, biggest: float) -> None:
     handles = [
         Line2D([], [], marker="o", color="none", markerfacecolor=GREY, markeredgecolor="white",
-               markersize=(6 + biggest * size / most) ** 0.5, label=f"{size:.3g} users")
+               markersize=(6 + biggest * size / most) ** 0.5, label=f"{size:,.{0 if size >= 10 else 1}f} users")
         for size in (most / 4, most)
     ]  # fmt: skip
-    axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handletextpad=1.2)
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, handletextpad=1.2, borderpad=0.8)
 
 
 # -- days --------------------------------------------------------------------------------------------------------------
