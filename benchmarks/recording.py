@@ -116,10 +116,11 @@ def week(name: str, days: float, interval_s: float) -> None:
     scenario = load(name)
     print(f"{scenario.name}: {len(scenario.stations)} zones, {scenario.users.count:,} users, "
           f"{scenario.sensors.count:,} sensors; {days:g} days in steps of {scenario.step_s:g} s")  # fmt: skip
+    duration_s = interval_s * max(1, round(days * 86_400 / interval_s))
     with tempfile.TemporaryDirectory() as folder:
         start, processor = time.perf_counter(), time.process_time()
         recording = record(
-            scenario, Path(folder) / "run", make_policy(POLICY), duration_s=round(days * 86_400), interval_s=interval_s
+            scenario, Path(folder) / "run", make_policy(POLICY), duration_s=duration_s, interval_s=interval_s
         )
         seconds, busy = time.perf_counter() - start, time.process_time() - processor
         steps, rows, size = recording.card["steps"], recording.rows, recording.nbytes / 1e6
