@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from metalore import __version__
-from metalore.cli import data, demo, evaluate, reproduce, scenarios, search, simulate, train
+from metalore.cli import data, demo, evaluate, record, reproduce, scenarios, search, simulate, telemetry, train
 from metalore.cli._errors import sentence_of
 
 
@@ -61,3 +61,5 @@ app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("reproduce")(reproduce.reproduce)
+app.command("record")(record.record)
+app.command("telemetry")(telemetry.telemetry)

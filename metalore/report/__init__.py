@@ -1,8 +1,8 @@
 """Figures, tables and pages from result tables; knows nothing of worlds, policies or learning."""
 
+from metalore.files import replacing, write_text
 from metalore.report.evaluation import difference_table, evaluation_page
 from metalore.report.figures import comparison_figure, course_figure, distribution_figure, overview_figure
-from metalore.report.files import replacing, write_text
 from metalore.report.intervals import bootstrap_mean, summarize
 from metalore.report.learning_figures import (
     PolicyMap,
@@ -38,6 +38,14 @@ from metalore.report.page import (
 )
 from metalore.report.simulation import Simulation, simulation_page
 from metalore.report.style import LineStyle, paper, save, styles_of
+from metalore.report.telemetry_figures import (
+    correlation_figure,
+    days_figure,
+    latency_figure,
+    week_figure,
+    zone_map_figure,
+)
+from metalore.report.telemetry_page import Telemetry, busiest, telemetry_figures, telemetry_page, zone_table
 
 __all__ = [
     "COURSES",
@@ -54,14 +62,19 @@ __all__ = [
     "Section",
     "Simulation",
     "Table",
+    "Telemetry",
     "adaptation_figure",
     "bootstrap_mean",
+    "busiest",
     "comparison_figure",
+    "correlation_figure",
     "course_figure",
+    "days_figure",
     "difference_table",
     "distribution_figure",
     "enumeration_figure",
     "evaluation_page",
+    "latency_figure",
     "learning_page",
     "measure",
     "non_dominated",
@@ -80,10 +93,15 @@ __all__ = [
     "simulation_page",
     "styles_of",
     "summarize",
+    "telemetry_figures",
+    "telemetry_page",
     "time_to_recover",
     "training_figure",
+    "week_figure",
     "working_points",
     "worst_decile",
     "write_page",
     "write_text",
+    "zone_map_figure",
+    "zone_table",
 ]

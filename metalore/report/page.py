@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from metalore.report.files import write_text
+from metalore.files import write_text
 from metalore.report.style import data_uri, png, svg
 
 

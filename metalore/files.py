@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there; below everything else."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from metalore.report import replacing, write_text
+from metalore.files import replacing, write_text
 
 
 def test_a_file_appears_when_all_is_well(tmp_path: Path) -> None:
