@@ -13,7 +13,7 @@ import numpy as np
 import typer
 
 from metalore.cli._toml import commented_toml
-from metalore.report.files import replacing, write_text
+from metalore.files import replacing, write_text
 from metalore.telemetry.datasets import Dataset, check, dataset, folder_of
 from metalore.telemetry.datasets.readers import PEDESTRIANS_FILE, SENSORS_FILE, SITES_FILE
 from metalore.telemetry.places import (

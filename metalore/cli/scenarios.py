@@ -85,7 +85,7 @@ def template(
         metalore scenarios template four.toml --from four-cells
     """
     from metalore.cli._toml import commented_toml
-    from metalore.report.files import write_text
+    from metalore.files import write_text
 
     if file.suffix != ".toml":
         raise ScenarioError(f"a scenario file's name ends in .toml, which {file} does not")

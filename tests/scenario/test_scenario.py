@@ -223,7 +223,11 @@ def test_what_is_no_override(text: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_scenario_survives_a_toml_file(name: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    odd = {"buffers.device_jobs": 4, "sensors.range_m": 33.3, "sensors.updates.timing": {"kind": "bernoulli", "probability": 0.2}}
+    odd = {
+        "buffers.device_jobs": 4,
+        "sensors.range_m": 33.3,
+        "sensors.updates.timing": {"kind": "bernoulli", "probability": 0.2},
+    }
     for scenario in (load(name), load(name, **odd)):
         file.write_text(tomlkit.dumps(scenario.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
         assert load(file) == load(str(file)) == scenario
