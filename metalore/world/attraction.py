@@ -30,7 +30,9 @@ def first_place(frame: Any, index: Any) -> None:
     total = in_zones + env.elsewhere
     sought = uniform(w0) * total
     if total > 0.0 and not in_zones > sought:
+        arrive(frame, index, 0)  # in name only: queue and memory of the episode before are cleared
         frame.devices[index].present = 0
+        body.x = body.y = body.m0 = body.m1 = body.m2 = 0.0
         body.place, body.m3 = zones, _stay(setup, w3)
         return
     low, high = 0, zones - 1  # the first zone whose running sum exceeds what is sought
@@ -134,4 +136,5 @@ def _arrive_in(frame: Any, index: Any, zone: Any, step: Any) -> None:
     arrive(frame, index, step)
     w0, w1, _, w3 = philox(env.seed, step, index, DEPARTURE, env.episode)
     body.x, body.y = _place_in(frame, zone, uniform(w0), uniform(w1))
+    body.m0 = body.m1 = body.m2 = 0.0
     body.place, body.m3 = zone, _stay(frame.setup[0], w3)

@@ -32,6 +32,7 @@ stations = st.builds(
     bandwidth_hz=ONE_OF([2e6, 20e6, 100e6]),
     compute_gcycle_s=ONE_OF([2.0, 20.0, 100.0]),
     memory_mb=ONE_OF([None, 30.0, 60.0]),
+    outages_s=ONE_OF([(), (), ((3.0, 9.0),), ((0.0, 4.0), (10.0, 30.0))]),
 )
 sizes = st.fixed_dictionaries(
     {
@@ -47,6 +48,8 @@ radios = st.fixed_dictionaries(
         "association": ONE_OF(["nearest", "strongest"]),
         "scheduler": ONE_OF(["resource-fair", "round-robin", "proportional-fair"]),
         "round_robin_slots": ONE_OF([1, 10]),
+        "handover": ONE_OF([{}, {"margin_db": 3.0, "time_to_trigger_steps": 1}]),
+        "interference": ONE_OF([{"kind": "none"}, {"kind": "co-channel", "reuse": 2}, {"kind": "co-channel"}]),
     }
 )
 users = st.fixed_dictionaries(
@@ -83,6 +86,7 @@ sensors = st.fixed_dictionaries(
     {
         "count": st.integers(0, 8),
         "range_m": ONE_OF([None, 60.0]),
+        "backhaul_steps": ONE_OF([0, 2]),
         "placement": ONE_OF(
             [
                 {"kind": "ring", "min_distance_m": 20.0, "max_distance_m": 90.0, "spacing_m": 15.0},
@@ -92,6 +96,28 @@ sensors = st.fixed_dictionaries(
         "updates": st.fixed_dictionaries({"timing": timings, "data_mbit": sizes, "compute_gcycle": sizes}),
     }
 )
+CITY = {
+    "interval_s": 2.0,
+    "kinds": [{"name": "a", "activities": {"calm": 1.0, "rush": 1.0}}],
+    "activities": [
+        {"name": "calm", "mean_s": 4.0},
+        {"name": "rush", "mean_s": 4.0, "pull": 3.0, "request_factor": 2.0, "data_factor": 1.7, "compute_factor": 0.3},
+    ],
+    "flash_crowds": {"per_day": 4000.0, "mean_s": 3.0},
+    "drift": {"sd": 0.5, "time_s": 10.0},
+    "events": [{"zone": "zone-000", "from_s": 8.0, "duration_s": 6.0, "lead_s": 4.0, "every_s": 12.0}],
+}
+ATTRACTION = {"kind": "attraction", "mean_stay_s": 3.0, "speed_min_m_s": 30.0, "speed_max_m_s": 90.0}
+
+
+def in_a_city(scenario: Scenario, lively: bool) -> Scenario:
+    """The same with zones that live and people drawn to them, now and then out of the city."""
+    if not lively:
+        return scenario
+    drawn = {"users.mobility": ATTRACTION, "users.presence": {"kind": "always"}}
+    return scenario.updated(city=CITY, **drawn)
+
+
 scenarios = st.builds(
     Scenario,
     step_s=ONE_OF([0.5, 1.0]),
@@ -104,7 +130,9 @@ scenarios = st.builds(
     buffers=st.fixed_dictionaries({"device_jobs": ONE_OF([None, 1, 3]), "station_jobs": ONE_OF([None, 1, 4])}),
     memory=st.just({"base_mb": 10.0, "per_user_mb": 5.0, "per_job_mb": 4.0}),
     pairing=ONE_OF(["creation", "start", "completion"]),
+    failures=ONE_OF([None, None, {"mean_between_s": 10.0, "mean_repair_s": 4.0}]),
 )
+cities = st.builds(in_a_city, scenarios, st.booleans())
 
 
 def random_shares(stations: int, seed: int, steps: int = 30) -> np.ndarray:
@@ -287,7 +315,7 @@ def check_placement(world: World) -> None:
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(scenarios, st.integers(0, 2**32 - 1))
+@given(cities, st.integers(0, 2**32 - 1))
 def test_any_scenario(scenario: Scenario, seed: int) -> None:
     world = World(scenario, 2, job_log=True)
     world.reset(seed=seed)

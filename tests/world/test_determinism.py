@@ -25,6 +25,7 @@ VISIBLE = (
 )
 OF_DEVICES = ("backlog", "count", "completed", "attached", "present")
 OF_BODIES = ("x", "y", "m0", "m1", "m2", "m3", "luck", "average_mbps", "arrived")
+OF_ZONES = ("up", "pull", "request_factor", "data_factor", "compute_factor", "activity", "drift", "load")
 
 
 def scenarios() -> dict[str, Scenario]:
@@ -44,14 +45,36 @@ def scenarios() -> dict[str, Scenario]:
         "pairing": "completion",
         "stations.1.memory_mb": 400.0,
     }
+    day = {
+        "interval_s": 4.0,
+        "start_hour": 17.0,
+        "kinds": [{"activities": {"calm": 1.0, "rush": 1.0}}],
+        "activities": [
+            {"name": "calm", "mean_s": 8.0},
+            {"name": "rush", "mean_s": 8.0, "pull": 3.0, "request_factor": 1.4, "data_factor": 1.5},
+        ],
+        "flash_crowds": {"per_day": 2000.0, "mean_s": 6.0},
+        "drift": {"time_s": 20.0, "length_m": 200.0},
+    }
+    city = {
+        "radio__path_loss": "umi",
+        "radio__handover": {"margin_db": 2.0, "time_to_trigger_steps": 1},
+        "radio__interference": {"kind": "co-channel", "reuse": 2},
+        "users__mobility": {"kind": "attraction", "mean_stay_s": 4.0, "speed_min_m_s": 20.0, "speed_max_m_s": 60.0},
+        "sensors__backhaul_steps": 2,
+        "stations.2.outages_s": [(5.0, 12.0)],
+        "failures": {"mean_between_s": 40.0, "mean_repair_s": 8.0},
+        "city": day,
+    }
     return {
+        "city": load("four-cells", users__count=16, sensors__count=12, **city),
         "smart-city": load("smart-city"),
         "crowd": load("four-cells", users__count=13, sensors__count=9, **crowd),
         "street": load("four-cells", users__count=9, sensors__count=14, **street),
     }
 
 
-@pytest.fixture(params=["smart-city", "crowd", "street"])
+@pytest.fixture(params=["smart-city", "crowd", "street", "city"])
 def scenario(request: pytest.FixtureRequest) -> Scenario:
     return scenarios()[request.param]
 
@@ -64,6 +87,7 @@ def picture(world: World) -> Picture:
     seen = {name: getattr(world, name).copy() for name in VISIBLE}
     seen |= {name: world.devices[name].copy() for name in OF_DEVICES}
     seen |= {name: world.bodies[name].copy() for name in OF_BODIES}
+    seen |= {name: world.zones[name].copy() for name in OF_ZONES}
     here = world.devices["attached"] == 1  # what the others remember of their last station means nothing
     seen |= {name: np.where(here, world.devices[name], -1) for name in ("station", "efficiency")}
     return seen | {"device_backlog": world.device_backlog(), "waiting_age": world.waiting_age()}
