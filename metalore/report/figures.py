@@ -86,30 +86,41 @@ def _course_axes(axes: Axes, name: str, last: bool) -> None:
         axes.set_xlabel("Time in the episode (s)")
 
 
-def comparison_figure(summary: pd.DataFrame, measures: Sequence[str] = COMPARED, columns: int = 3) -> Figure:
+def comparison_figure(
+    summary: pd.DataFrame, measures: Sequence[str] = COMPARED, columns: int = 3, runs: pd.DataFrame | None = None
+) -> Figure:
     """Policies side by side: a point for the mean of each measure, a line for its 95 % bootstrap interval.
 
     Args:
         summary: `policy, measure, mean, low, high`.
         measures: a panel for each.
         columns: panels side by side.
+        runs: `policy, measure, mean` of single training runs: ticks below the mean.
     """
     policies = list(summary["policy"].unique())
     rows = -(-len(measures) // columns)
     with paper():
         height = rows * (0.62 + _ROW_HEIGHT * len(policies)) + 0.1
         figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
-        draw_comparison(figure, figure.add_gridspec(rows, columns), summary, measures)
+        draw_comparison(figure, figure.add_gridspec(rows, columns), summary, measures, runs)
     return figure
 
 
-def draw_comparison(figure: Figure, grid: GridSpec | Any, summary: pd.DataFrame, measures: Sequence[str]) -> None:
+def draw_comparison(
+    figure: Figure,
+    grid: GridSpec | Any,
+    summary: pd.DataFrame,
+    measures: Sequence[str],
+    runs: pd.DataFrame | None = None,
+) -> None:
     """The panels of :func:`comparison_figure`, in a grid of somebody's figure."""
     policies = list(summary["policy"].unique())
     for i, name in enumerate(measures):
         row, column = divmod(i, grid.ncols)
         axes = figure.add_subplot(grid[row, column])
         values = summary[summary["measure"] == name].set_index("policy").loc[policies, ["mean", "low", "high"]]
+        if runs is not None:
+            _runs_in_rows(axes, runs[runs["measure"] == name], policies)
         _points_with_intervals(axes, values * measure(name).scale, styles_of(policies))
         what = measure(name)
         way = {"more": "  (better →)", "less": "  (← better)", None: ""}[what.better]
@@ -134,6 +145,15 @@ def _points_with_intervals(axes: Axes, part: pd.DataFrame, styles: dict[str, Lin
             axes.plot([row["low"], row["high"]], [y, y], color=style.colour, linewidth=1.8, solid_capstyle="butt")
         size = 6 if style.marker in "XP*" else 4.5
         axes.plot(row["mean"], y, style.marker, color=style.colour, markersize=size, mec="white", mew=0.5)
+
+
+def _runs_in_rows(axes: Axes, runs: pd.DataFrame, policies: Sequence[str]) -> None:
+    """A tick for each training run, just below the mean of them all."""
+    styles = styles_of(policies)
+    for policy, part in runs.groupby("policy", sort=False, observed=True):
+        values = part["mean"].to_numpy(float) * measure(str(part["measure"].iloc[0])).scale
+        colour, y = styles[str(policy)].colour, policies.index(str(policy)) + 0.3
+        axes.plot(values, np.full(len(values), y), "|", color=colour, markersize=4, markeredgewidth=0.9)
 
 
 def distribution_figure(ages: pd.DataFrame, measures: Sequence[str] = ("aori_s", "aosi_s")) -> Figure:

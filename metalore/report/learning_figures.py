@@ -176,7 +176,12 @@ def _profiles(axes: Axes, grid: pd.DataFrame, objective: str, limits: tuple[floa
 
 
 def pareto_figure(
-    summary: pd.DataFrame, enumeration: AnyTable | None = None, *, x: str = "aori_s", ys: Sequence[str] = PARETO
+    summary: pd.DataFrame,
+    enumeration: AnyTable | None = None,
+    *,
+    x: str = "aori_s",
+    ys: Sequence[str] = PARETO,
+    runs: pd.DataFrame | None = None,
 ) -> Figure:
     """What is traded against what: policies (marks with 95 % intervals) over all fixed splits (dots) and their front.
 
@@ -185,6 +190,7 @@ def pareto_figure(
         enumeration: columns x and ys, one row per split.
         x: the measure on the shared axis.
         ys: a panel for each.
+        runs: `policy, run, measure, mean` of single training runs: small dots. Their mean may lie where no run is.
     """
     means = summary[summary["measure"].isin([x, *ys])].pivot(index="policy", columns="measure", values="mean")
     styles = styles_of(summary["policy"].unique())
@@ -196,7 +202,9 @@ def pareto_figure(
             _cloud(axes, cloud, x, y, faint=enumeration is not None)
             for policy, style in reversed(styles.items()):  # the first lies on top
                 _placed(axes, summary[summary["policy"] == policy].set_index("measure"), x, y, style)
-            _trade_axes(axes, x, y, cloud, summary)
+                if runs is not None:
+                    _placed_runs(axes, runs[runs["policy"] == policy], x, y, style)
+            _trade_axes(axes, x, y, cloud, summary if runs is None else pd.concat([summary, runs]))
         extra = [Line2D([], [], color="#3A4250", linewidth=1, marker=".", markersize=4, label="front of fixed splits")]
         handles = [*_marks(styles), *(extra if enumeration is not None else [])]
         figure.legend(handles=handles, loc="outside upper left", ncols=4, handlelength=1.2)
@@ -221,6 +229,14 @@ def _placed(axes: Axes, seen: pd.DataFrame, x: str, y: str, style: LineStyle) ->
     axes.plot([xl, xh], [py, py], color=style.colour, linewidth=1.2, zorder=5)
     axes.plot([px, px], [yl, yh], color=style.colour, linewidth=1.2, zorder=5)
     axes.plot(px, py, zorder=6, **_mark(style))
+
+
+def _placed_runs(axes: Axes, runs: pd.DataFrame, x: str, y: str, style: LineStyle) -> None:
+    if runs.empty:
+        return
+    seen = runs.pivot(index="run", columns="measure", values="mean")
+    points = seen[[x, y]].to_numpy(float) * [measure(x).scale, measure(y).scale]
+    axes.plot(*points.T, ".", color=style.colour, markersize=5, markeredgewidth=0, zorder=6.5)
 
 
 def _trade_axes(axes: Axes, x: str, y: str, cloud: pd.DataFrame, summary: pd.DataFrame) -> None:
@@ -367,14 +383,18 @@ def training_figure(training: AnyTable, baselines: AnyTable | None = None) -> Fi
 def _training_lines(axes: Axes, part: pd.DataFrame, style: LineStyle) -> None:
     curves = [run.sort_values("steps")[["steps", "return"]].to_numpy(float).T for _, run in part.groupby("seed")]
     for steps, values in curves:
-        axes.plot(steps, values, color=style.colour, linewidth=0.6, alpha=0.45)
+        axes.plot(steps, values, color=style.colour, linewidth=0.6, alpha=0.45, **_few(steps, 2))
     steps = np.unique(np.concatenate([curve[0] for curve in curves]))
     steps = steps[steps >= max(curve[0][0] for curve in curves)]
     values = np.stack([np.interp(steps, *curve) for curve in curves])
     mean, sd = values.mean(axis=0), values.std(axis=0, ddof=1) if len(curves) > 1 else np.zeros(len(steps))
     axes.fill_between(steps, mean - sd, mean + sd, color=style.colour, alpha=0.15, linewidth=0)
-    mark: dict[str, Any] = {"marker": "o", "markersize": 2.5} if len(steps) < 3 else {}
-    axes.plot(steps, mean, color=style.colour, linestyle=style.dashes, linewidth=1.6, **mark)
+    axes.plot(steps, mean, color=style.colour, linestyle=style.dashes, linewidth=1.6, **_few(steps, 4))
+
+
+def _few(steps: np.ndarray, size: float) -> dict[str, Any]:
+    """Marks for a curve of one or two points, of which a line shows nothing or hardly anything."""
+    return {"marker": "o", "markersize": size} if len(steps) < 3 else {}
 
 
 def _counted(value: float) -> str:

@@ -37,6 +37,19 @@ def per_seed(episodes: AnyTable) -> pd.DataFrame:
     return rows[numbers].groupby(["policy", "seed"], sort=False, observed=True).mean().reset_index()
 
 
+def per_run(episodes: AnyTable, measures: Sequence[str] = COMPARED) -> pd.DataFrame:
+    """Means of each training run of the policies that have several: `policy, run, measure, mean`.
+
+    The n-th row of a policy with one seed is of its n-th run; runs are counted from 0.
+    """
+    rows = frame(episodes)
+    run = rows.groupby(["policy", "seed"], sort=False, observed=True).cumcount().rename("run")
+    several = rows["policy"].isin(rows.loc[run > 0, "policy"])
+    names = [name for name in measures if name in rows]
+    means = rows[several].groupby(["policy", run[several]], sort=False, observed=True)[names].mean().reset_index()
+    return means.melt(["policy", "run"], names, "measure", "mean")
+
+
 def paired_differences(episodes: AnyTable, reference: str, measures: Sequence[str] = COMPARED) -> pd.DataFrame:
     """Differences of each policy to a reference on the same seeds: `policy, measure, mean, low, high, episodes`.
 

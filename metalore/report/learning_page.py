@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from metalore.report.learning_numbers import (
     best_split,
     frame,
     paired_differences,
+    per_run,
     per_seed,
     recovery,
     working_points,
@@ -52,6 +53,7 @@ from metalore.report.simulation import (
 )
 
 MORE_AGES = ("signed_gap_s", "peak_age_s", *LEFT)
+FIRST_RUN = "Of a policy trained with several seeds, this is the run of the first."
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Learning:
     Attributes:
         episodes: `policy, seed` and a column per measure (see :data:`metalore.report.MEASURES`), one row per episode,
             on the same seeds for every policy, held out from training and search (the page says so).
-            Several rows of a policy with one seed, as of PPO with five training seeds, are averaged first.
+            Several rows of a policy with one seed, as of PPO with five training seeds, are averaged first, with each
+            run shown beside the average; `points`, `course`, `ages` and `maps` are then of the first run.
         enumeration: `bandwidth, compute` (parts for requests in [0, 1]), `objective`, and for the trade-offs `aori_s`,
             `throughput_per_s`, `served_age_s`: means over the episodes of the search, one row per split of a full grid.
         points: where policies work: `policy, bandwidth_share, compute_share` in [0, 1] and optionally `bandwidth_sd,
@@ -94,6 +97,16 @@ class Learning:
     objective: str = "return"
     drawn: Sequence[str] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> pd.DataFrame | None:
+        """Means of single training runs, see :func:`per_run`; None if no policy has several."""
+        runs = None if self.episodes is None else per_run(self.episodes)
+        return runs if runs is not None and len(runs) else None
+
+    def note(self, text: str) -> str:
+        """A caption about what is drawn of one run only; says so if there are others."""
+        return text if self.runs is None else f"{text} {FIRST_RUN}"
 
     @property
     def policies(self) -> list[str]:
@@ -195,14 +208,19 @@ def _comparison(learning: Learning, summary: pd.DataFrame | None) -> Section | N
         "episode by episode, so that the luck of an episode cancels. The published AoSI is small also when request and "
         "update are equally late, so the age of served data and the age at the twin stand beside it."
     )
-    means = summary_table(summary, shown, "Mean per episode and its 95 % bootstrap interval; the best mean is bold.")
+    runs = learning.runs
+    caption = "Mean per episode and its 95 % bootstrap interval; the best mean is bold."
+    marks = "Means (marks) with 95 % bootstrap intervals (lines, where they are wider than the mark)."
+    if runs is not None:
+        caption += " Of a policy trained with several seeds, the mean over them; its interval is over episodes only."
+        marks += " Ticks below a mark: each training run by itself."
+    means = summary_table(summary, shown, caption)
     worst = worst_decile(learning.episodes, shown)
     caption = "Mean of the worst tenth of episodes, for each measure by itself, and its interval; the best is bold."
     content: list[Picture | Table | Listing] = [
         means,
         picture_of(
-            comparison_figure(summary, shown), _means_in_words(summary, shown),
-            "Means (marks) with 95 % bootstrap intervals (lines, where they are wider than the mark).",
+            comparison_figure(summary, shown, runs=runs), _means_in_words(summary, shown), marks,
         ),
         *_paired_table(learning.episodes, learning.reference, shown),
         summary_table(worst, _known(worst, shown), caption),
@@ -264,7 +282,7 @@ def _enumeration(learning: Learning) -> Section | None:
         "tail is cut off. Right: the best that can be reached for each share."
     )
     alt = f"Heat map of {what.label.lower()} over both shares, with its top. Policies: {'; '.join(seen) or 'none'}."
-    return Section("Full enumeration", text, [picture_of(figure, alt, caption)])
+    return Section("Full enumeration", text, [picture_of(figure, alt, learning.note(caption))])
 
 
 def _trade_offs(learning: Learning, summary: pd.DataFrame | None) -> Section | None:
@@ -276,11 +294,19 @@ def _trade_offs(learning: Learning, summary: pd.DataFrame | None) -> Section | N
     dots = "every fixed split of the grid (dots) and their front (line)" if cloud is not None else "their front (line)"
     caption = (
         f"Throughput and freshness against delay: policies (marks, with 95 % intervals), {dots}. The front joins "
-        "those that no other one beats in both measures of a panel. Splits far worse than every policy lie outside."
-        + (" Splits met the seeds of the search, and policies others." if cloud is not None else "")
+        "those that no other one beats in both measures of a panel."
     )
-    text = "A mark clearly beyond the front of the fixed splits is a policy that does what none of them does."
-    picture = picture_of(pareto_figure(summary, cloud), _means_in_words(summary, wanted), caption)
+    text = ""
+    if cloud is not None:
+        caption += (
+            " Splits far worse than every policy lie outside. Splits met the seeds of the search, and policies others."
+        )
+        text = "A mark clearly beyond the front of the fixed splits is a policy that does what none of them does."
+    if (runs := learning.runs) is not None:
+        caption += (
+            " Small dots: each training run by itself; a mean of runs that differ much may lie where none of them is."
+        )
+    picture = picture_of(pareto_figure(summary, cloud, runs=runs), _means_in_words(summary, wanted), caption)
     return Section("Throughput, delay and freshness", text, [picture])
 
 
@@ -288,7 +314,8 @@ def _distributions(learning: Learning) -> Section | None:
     if learning.ages is None:
         return None
     nothing = pd.DataFrame()
-    return distribution_section(Simulation(learning.about, nothing, nothing, frame(learning.ages)))
+    section = distribution_section(Simulation(learning.about, nothing, nothing, frame(learning.ages)))
+    return replace(section, text=learning.note(section.text))
 
 
 def _one_episode(learning: Learning) -> Section | None:
@@ -308,7 +335,7 @@ def _one_episode(learning: Learning) -> Section | None:
     if window > 1:
         caption += f" Ages and rewards are running means over {window} points."
     text = "A queue or an age that still grows at the end says that the cell is overloaded for that kind of job."
-    picture = picture_of(course_figure(one, shown), _course_in_words(one), caption)
+    picture = picture_of(course_figure(one, shown), _course_in_words(one), learning.note(caption))
     return Section("One episode", text, [picture])
 
 
@@ -328,7 +355,7 @@ def _decisions(learning: Learning) -> Section | None:
     text = "A policy that sees nothing but the two queue lengths is a pair of surfaces, so all of it can be drawn. " + (
         "Outside the red line it hardly ever was, so that little can be read from what it does there." if visits else ""
     )
-    picture = picture_of(policy_map_figure(learning.maps), f"Heat maps: {'; '.join(said)}.", caption)
+    picture = picture_of(policy_map_figure(learning.maps), f"Heat maps: {'; '.join(said)}.", learning.note(caption))
     return Section("What the policy does", text, [picture])
 
 
@@ -373,7 +400,8 @@ def _adaptation(learning: Learning) -> Section | None:
     figure = adaptation_figure(course, dynamic.changes)
     note = "Means over episodes (lines) and one standard deviation (bands); vertical lines: the traffic changes."
     text = "A fixed split keeps its shares when the traffic changes; a policy that sees the queues can follow them."
-    return Section("Changing traffic", text, [picture_of(figure, _course_in_words(course), note), *pairs, *tables])
+    picture = picture_of(figure, _course_in_words(course), learning.note(note))
+    return Section("Changing traffic", text, [picture, *pairs, *tables])
 
 
 def _details(summary: pd.DataFrame | None) -> Section | None:

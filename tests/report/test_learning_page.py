@@ -22,6 +22,7 @@ from metalore.report import (
     PolicyMap,
     Table,
     adaptation_figure,
+    comparison_figure,
     course_figure,
     enumeration_figure,
     learning_page,
@@ -29,6 +30,7 @@ from metalore.report import (
     one_look,
     paired_differences,
     pareto_figure,
+    per_run,
     policy_map_figure,
     recovery,
     render,
@@ -127,6 +129,49 @@ def test_a_tie_is_called_one() -> None:
     episodes = tables.episodes(POLICIES)
     episodes["return"] = np.tile([-1.0, 1, -2, 2, -3, 3], 3) * np.repeat([1, -1, 1], 6)
     assert "cannot be told from" in learning_page(replace(everything(), episodes=episodes), "T").lead
+
+
+def several_runs() -> pd.DataFrame:
+    """Two runs of ppo that differ by 4 in everything, and one of the others."""
+    once = tables.episodes(POLICIES)
+    again = once[once["policy"] == "ppo"].copy()
+    numbers = again.columns.difference(["policy", "seed"])
+    again[numbers] += 4.0
+    return pd.concat([once, again], ignore_index=True)
+
+
+def test_training_runs_are_told_apart() -> None:
+    runs = per_run(several_runs(), ["return"])
+    assert runs[["policy", "run", "measure"]].to_numpy().tolist() == [["ppo", 0, "return"], ["ppo", 1, "return"]]
+    assert np.diff(runs["mean"]).tolist() == pytest.approx([4.0])
+    assert per_run(tables.episodes(POLICIES)).empty
+
+
+def test_each_training_run_is_drawn_beside_the_mean() -> None:
+    episodes = several_runs()
+    summary, runs = summarize(episodes.groupby(["policy", "seed"], sort=False).mean().reset_index()), per_run(episodes)
+    values = runs.pivot(index="run", columns="measure", values="mean")
+    scatter = pareto_figure(summary.dropna(), grid(), runs=runs).axes[0]
+    dots = [line for line in scatter.lines if line.get_marker() == "." and line.get_markersize() == 5]
+    assert [np.asarray(line.get_xydata()).tolist() for line in dots] == [
+        values[["aori_s", "throughput_per_s"]].to_numpy().tolist()
+    ]
+    low, high = scatter.get_ylim()
+    assert (values["throughput_per_s"].between(low, high)).all()
+    ticks = [line for line in comparison_figure(summary, runs=runs).axes[0].lines if line.get_marker() == "|"]
+    assert [np.asarray(line.get_xdata()).tolist() for line in ticks] == [values["return"].tolist()]
+
+
+def test_the_page_says_what_is_a_mean_over_runs_and_what_is_one_run() -> None:
+    one, several = (render(learning_page(replace(everything(), episodes=e), "T")) for e in (None, several_runs()))
+    assert several.count("this is the run of the first") == 5
+    assert "this is the run of the first" not in one
+    assert "this is the run of the first" not in render(learning_page(everything(), "T"))
+    assert "each training run by itself" in several
+
+
+def test_without_enumeration_nothing_is_said_of_splits() -> None:
+    assert "plits far worse" not in render(learning_page(replace(everything(), enumeration=None), "T"))
 
 
 PARTS = {
@@ -373,6 +418,13 @@ def test_training_has_a_line_per_seed_and_their_mean() -> None:
     assert [np.asarray(line.get_ydata()).tolist() for line in axes.lines] == [[2, 3, 4], [3, 4, 5], [2.5, 3.5, 4.5]]
     assert axes.get_xscale() == "linear"
     assert training_figure(training()).axes[0].get_xscale() == "log"
+
+
+def test_a_run_with_one_evaluation_is_seen() -> None:
+    once = pd.DataFrame(training(("ppo",))).query("steps == 1000")
+    *seeds, mean = training_figure(once).axes[0].lines
+    assert [line.get_marker() for line in (*seeds, mean)] == ["o"] * 3
+    assert seeds[0].get_markersize() < mean.get_markersize()
 
 
 def test_changes_are_lines_in_every_panel_with_labels_above_the_first() -> None:
