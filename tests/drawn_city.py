@@ -119,6 +119,7 @@ def cities(draw: st.DrawFn, step_s: float, zones: list[str], folder: Path) -> Se
             | st.fixed_dictionaries(
                 {
                     "sd": one_of(0.2, 0.0, 1.5),
+                    "pull_sd": one_of(0.0, 0.3, 0.8),
                     "time_s": one_of(0.5 * step_s, 5 * step_s),
                     "length_m": one_of(0.0, 80.0, 500.0),
                 }

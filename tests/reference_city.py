@@ -163,6 +163,8 @@ class Zones:
         if self.city.drift is not None:
             sd = self.city.drift.sd
             zone.request_factor *= math.exp(sd * zone.drift - sd * sd / 2)
+            sd = self.city.drift.pull_sd
+            zone.pull *= math.exp(sd * zone.drift - sd * sd / 2)
 
 
 # --- hours -----------------------------------------------------------------------------------------------------------

@@ -45,9 +45,10 @@ class ZoneKind(Settings):
 
 
 class Drift(Settings):
-    """Slow change of demand: a log-normal factor of mean 1 whose logarithm is an Ornstein-Uhlenbeck process."""
+    """Slow change that near zones share: log-normal factors of mean 1 over an Ornstein-Uhlenbeck process."""
 
-    sd: NonNegative = Field(0.2, le=3, description="Standard deviation of the factor's logarithm.")
+    sd: NonNegative = Field(0.2, le=3, description="Of how often users ask: standard deviation of the logarithm.")
+    pull_sd: NonNegative = Field(0.0, le=3, description="Likewise of the pull on people, from the same process.")
     time_s: Positive = Field(21_600.0, description="Time in which the correlation falls to 1/e.")
     length_m: NonNegative = Field(500.0, description="Distance at which that of two zones falls to exp(-1/2); 0: none.")
 

@@ -224,6 +224,7 @@ def city_setup(scenario: Scenario, arrays: CityArrays) -> dict[str, Any]:
         "mean_stay_s": getattr(mobility, "mean_stay_s", 0.0),
         "spread_m": getattr(mobility, "spread_m", 0.0),
         "drift_sd": drift.sd if drift else 0.0,
+        "drift_pull_sd": drift.pull_sd if drift else 0.0,
         "drift_keep": math.exp(-city.interval_s / drift.time_s) if drift else 0.0,
         "flash_probability": flash.per_day * city.interval_s / 86_400 if flash else 0.0,
         "flash_mean_s": flash.mean_s if flash else 0.0,

@@ -150,7 +150,8 @@ SETUP = np.dtype(
         ("mean_stay_s", "f8"),
         ("spread_m", "f8"),
         ("drift_keep", "f8"),
-        ("drift_sd", "f8"),
+        ("drift_sd", "f8"),  # of the logarithm of the request factor
+        ("drift_pull_sd", "f8"),
         ("flash_probability", "f8"),  # at a tick
         ("flash_mean_s", "f8"),
         ("flash_pull", "f8"),

@@ -37,12 +37,12 @@ def may_start(frame: Any, station: Any, record: Any) -> Any:
     if sensor == NO_SENSOR:
         record.sensor = record.update = NO_SENSOR
         return True
-    newest = known_update(frame, station, sensor)
-    if newest < 0:
-        return False
-    record.sensor = sensor
-    if record.update < 0:
+    if record.update < 0:  # none was fixed at creation
+        newest = known_update(frame, station, sensor)
+        if newest < 0:
+            return False
         record.update = newest
+    record.sensor = sensor
     return True
 
 

@@ -45,7 +45,8 @@ def _tick(frame: Any, step: Any) -> None:
     setup, env = frame.setup[0], frame.envs[0]
     time_s = np.float64(step * setup.step_s)
     hours = (setup.start_hours + time_s / 3600.0) % _WEEK_HOURS
-    if setup.drift_sd > 0.0:
+    drifts = setup.drift_sd > 0.0 or setup.drift_pull_sd > 0.0
+    if drifts:
         _drift(frame, step)
     pulled = 0.0
     for index in range(len(frame.zones)):
@@ -53,8 +54,9 @@ def _tick(frame: Any, step: Any) -> None:
         zone.pull = _counted_pull(frame, index, time_s) if setup.counted else _weekly(frame, index, PULL, hours)
         zone.request_factor = _weekly(frame, index, REQUESTS, hours)
         zone.data_factor = zone.compute_factor = 1.0
-        if setup.drift_sd > 0.0:
-            zone.request_factor *= math.exp(setup.drift_sd * zone.drift - 0.5 * setup.drift_sd * setup.drift_sd)
+        if drifts:
+            zone.pull *= math.exp(setup.drift_pull_sd * (zone.drift - 0.5 * setup.drift_pull_sd))
+            zone.request_factor *= math.exp(setup.drift_sd * (zone.drift - 0.5 * setup.drift_sd))
         if len(frame.activities) > 0:
             _act(frame, index, step, hours)
         if setup.flash_probability > 0.0:

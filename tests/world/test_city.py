@@ -262,6 +262,35 @@ def test_drift_is_slow_and_shared_by_neighbours() -> None:
     assert means[1] == pytest.approx(math.exp(-0.5), abs=0.08)  # 500 m apart
 
 
+def test_neighbours_have_many_or_few_people_together() -> None:
+    """People follow a drift that near zones share, so near zones are full together, and far ones are not."""
+    drift = {"sd": 0.0, "pull_sd": 0.5, "time_s": 36_000.0, "length_m": 500.0}
+    scenario = crowd([1.0] * 10, 0.7, True, drift=drift).updated(
+        **{"users.count": 1000, "users.mobility.mean_stay_s": 1200.0, "city.peak_presence": 0.5}
+    )
+    world = World(scenario, 12)
+    world.reset(seed=6)
+    people = []
+    for t in range(8000):
+        world.step(np.full((12, 10, 2), 0.5))
+        if t % 40 == 0:
+            people.append([np.bincount(row, minlength=11)[:10] for row in world.bodies["place"][:, :1000]])
+    counts = np.array(people, float)  # [t, e, s]
+    off = counts - counts.mean(axis=(0, 1))
+    spread = off.std(axis=(0, 1))
+
+    def together(apart: int) -> float:
+        pairs = [
+            (off[:, :, z] * off[:, :, z + apart]).mean() / (spread[z] * spread[z + apart]) for z in range(10 - apart)
+        ]
+        return float(np.mean(pairs))
+
+    near, further, far = together(1), together(2), together(6)
+    assert near > 0.4
+    assert near > further > far
+    assert abs(far) < 0.25
+
+
 # -- stations ----------------------------------------------------------------------------------------------------------
 
 
