@@ -18,6 +18,15 @@ class TrainSettings(BaseModel):
     algorithm: Literal["ppo", "a2c", "sac", "td3", "dqn"] = Field("ppo", description="What learns.")
     steps: int = Field(1_500_000, ge=1, description="Environment steps at most.")
     num_envs: int = Field(64, ge=1, description="Environments side by side.")
+    agents: Literal["one", "shared"] = Field(
+        "one",
+        description="Who decides: one network for the whole city, or one that every cell uses for itself; then each "
+        "cell's step counts.",
+    )
+    neighbours: int = Field(0, ge=0, description="Under agents = 'shared': how many nearest cells are shown too.")
+    city_part: float = Field(
+        0.0, ge=0, le=1, description="Under agents = 'shared': part of a cell's reward that is the mean over cells."
+    )
     observation: tuple[str, ...] = Field(("queue_lengths",), description="Features, see metalore.envs.FEATURES.")
     stack: int = Field(1, ge=1, description="Observations shown at once.")
     compress: bool = Field(True, description="Show log(1 + x): queues grow by orders of magnitude.")
@@ -41,19 +50,30 @@ class TrainSettings(BaseModel):
 
 
 _WIDE = {"log_std_init": 0.0, "net_arch": [64, 64]}
+_UNDISCOUNTED = {
+    "n_steps": 100,
+    "batch_size": 1600,
+    "n_epochs": 10,
+    "learning_rate": 1e-3,
+    "gamma": 1.0,
+    "gae_lambda": 0.99,
+}
 PRESETS: dict[str, TrainSettings] = {
     "default": TrainSettings(
         steps=1_024_000,
         evaluate_every=32_000,
         evaluation_episodes=100,
-        hyperparameters={
-            "n_steps": 100,
-            "batch_size": 1600,
-            "n_epochs": 10,
-            "learning_rate": 1e-3,
-            "gamma": 1.0,
-            "gae_lambda": 0.99,
-        },
+        hyperparameters=_UNDISCOUNTED,
+        policy_kwargs=_WIDE,
+    ),
+    "multi-cell": TrainSettings(
+        steps=1_024_000,
+        num_envs=16,
+        agents="shared",
+        observation=("queue_lengths", "backlog_mbit", "progress"),
+        evaluate_every=32_000,
+        evaluation_episodes=100,
+        hyperparameters=_UNDISCOUNTED,
         policy_kwargs=_WIDE,
     ),
     "published": TrainSettings(
@@ -100,6 +120,7 @@ PRESETS: dict[str, TrainSettings] = {
     ),
 }
 """`default` is PPO as it trains well on the reference cell: no discount and no value beyond the episode's end, because
-what is compared is the plain sum over an episode. `published` is Stable-Baselines3's defaults and 10,000 steps."""
+what is compared is the plain sum over an episode. `multi-cell` is the same for cells that share a network. `published` is
+Stable-Baselines3's defaults and 10,000 steps."""
 
 PUBLISHED_SEEDS = (111, 222, 333, 444, 555)
