@@ -126,7 +126,8 @@ def _multi_cell(study: Study, command: str) -> Path:
     policies |= _named("central", study, scenario, PRESETS["default"])
     seeing_as_much = PRESETS["default"].model_copy(update={"observation": shared.observation})
     policies |= _named("central-full", study, scenario, seeing_as_much)
-    policies |= {BEST_FIXED: best, "queue-aware": study.rule(scenario)} | rules()
+    policies |= {BEST_FIXED: best, "queue-aware": study.rule(scenario)}
+    policies |= rules()
     evaluation = study.judged(policies, scenario)
     curves = training_table(study.folder, ["shared", "central", "central-full"], study.budget.train_seeds)
     extra = {

@@ -73,9 +73,7 @@ class CellObserver(Observer):
         ValueError: an unknown feature, a stack below 1, or a negative number of neighbours.
     """
 
-    def __init__(
-        self, world: World, features: Sequence[str] = DEFAULT, stack: int = 1, neighbours: int = 0
-    ) -> None:
+    def __init__(self, world: World, features: Sequence[str] = DEFAULT, stack: int = 1, neighbours: int = 0) -> None:
         if neighbours < 0:
             raise ValueError(f"neighbours is {neighbours}; it is a number of stations, 0 for none")
         self.neighbours = neighbours
@@ -98,7 +96,9 @@ class CellObserver(Observer):
         return np.concatenate([self._own().reshape(envs, -1), self._city()], axis=1, dtype=np.float32)
 
     def _flat(self) -> np.ndarray:
-        return super()._flat() * self.up[:, None]  # history of a station that is down is not shown either
+        shown = super()._flat()
+        shown[~self.up] = 0.0  # history of a station that is down is not shown either
+        return shown
 
     def _now(self) -> np.ndarray:
         world, own = self._world, self._own()
@@ -108,8 +108,7 @@ class CellObserver(Observer):
             nobody = np.zeros((envs, 1, width))
             seen = np.concatenate([own, nobody], axis=1)[:, self._nearest]
             parts.append(seen.reshape(envs, stations, -1))
-        city = np.broadcast_to(self._city()[:, None], (envs, stations, self._city().shape[1]))
-        parts.append(city * world.zones["up"][..., None])
+        parts.append(self._city()[:, None] * world.zones["up"][..., None])
         return np.concatenate(parts, axis=-1, dtype=np.float32).reshape(envs * stations, -1)
 
     def _own(self) -> np.ndarray:

@@ -128,7 +128,12 @@ class MultiCellParallelEnv(Rendered, ParallelEnv[str, np.ndarray, np.ndarray]):
             raise ValueError(f"when_down is {when_down!r}; it can be 'leave' or 'wait'")
         if lives is not None and lives < 1:
             raise ValueError(f"lives is {lives}; a station has at least 1 agent")
-        functions = {"channel": channel, "mobility": mobility, "traffic": traffic, "scheduler": scheduler}
+        functions: dict[str, Any] = {
+            "channel": channel,
+            "mobility": mobility,
+            "traffic": traffic,
+            "scheduler": scheduler,
+        }
         self.world = make_world(scenario, overrides, job_log=job_log, **functions)
         self.city_part, self.when_down, self.render_mode = check_part(city_part), when_down, render_mode
         self._observer = CellObserver(self.world, observation, stack, neighbours)
@@ -176,9 +181,7 @@ class MultiCellParallelEnv(Rendered, ParallelEnv[str, np.ndarray, np.ndarray]):
 
     def step(
         self, actions: Mapping[str, np.ndarray]
-    ) -> tuple[
-        dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]
-    ]:
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         """Act, advance, observe, reward, leave and join."""
         self.world.step(self._shares(actions))
         ended = bool(self.world.ended[0])

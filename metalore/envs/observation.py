@@ -40,8 +40,8 @@ FEATURES: dict[str, Callable[[World], np.ndarray]] = {
 }
 """Features by name; each gives an array [e, ...] of a world, ages in seconds.
 
-Those of :data:`PER_CELL` hold two numbers for each station: `queue_lengths` (jobs), `backlog_gcycle`, `backlog_mbit` (in
-devices) and `attached` of requests and of updates, `last_action` and `capacity` (MHz, Gcycle/s) of band and server.
+Those of :data:`PER_CELL` hold two numbers for each station: `queue_lengths` (jobs), `backlog_gcycle`, `backlog_mbit`
+(in devices) and `attached` of requests and of updates, `last_action` and `capacity` (MHz, Gcycle/s) of band and server.
 `waiting_age` holds two (mean age of waiting requests and updates); `twin_age` (mean age of the sensors at the twin) and
 `progress` (part of the episode that is over) one.
 """

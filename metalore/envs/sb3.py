@@ -39,7 +39,7 @@ class WorldVecEnv(VecEnv):
         super().__init__(world.num_envs, self._observer.space, share_space(world))
         self._shares_shape = (world.num_envs, world.num_stations, 2)
         self._shares = np.zeros(self._shares_shape)
-        self._returns = np.zeros((world.num_envs, len(REWARD_TERMS)))
+        self._returns: np.ndarray = np.zeros((world.num_envs, len(REWARD_TERMS)))  # by what a row of it is about
 
     def reset(self) -> np.ndarray:
         """Start episodes everywhere, with the seeds of :meth:`seed` if it was called."""

@@ -70,7 +70,7 @@ PRESETS: dict[str, TrainSettings] = {
         steps=1_024_000,
         num_envs=16,
         agents="shared",
-        observation=("queue_lengths", "backlog_mbit", "progress"),
+        observation=("queue_lengths", "backlog_mbit", "backlog_gcycle", "progress"),
         evaluate_every=32_000,
         evaluation_episodes=100,
         hyperparameters=_UNDISCOUNTED,
@@ -120,7 +120,7 @@ PRESETS: dict[str, TrainSettings] = {
     ),
 }
 """`default` is PPO as it trains well on the reference cell: no discount and no value beyond the episode's end, because
-what is compared is the plain sum over an episode. `multi-cell` is the same for cells that share a network. `published` is
-Stable-Baselines3's defaults and 10,000 steps."""
+what is compared is the plain sum over an episode. `multi-cell` is the same for cells that share a network, which
+sees more. `published` is Stable-Baselines3's defaults and 10,000 steps."""
 
 PUBLISHED_SEEDS = (111, 222, 333, 444, 555)
