@@ -166,16 +166,19 @@ def test_agents_leave_with_their_station_and_new_ones_come() -> None:
 def test_an_agents_last_info_sums_up_its_life() -> None:
     env = make(overrides=OUTAGES)
     env.reset(seed=0)
-    summed = 0.0
-    for t, shares in enumerate(plan(60)):
+    summed: dict[str, float] = {}
+    ends = {}
+    for t, shares in enumerate(plan(100)):
         *_, infos = env.step(chosen(env, shares))
-        if t > 9 and "zone-000" in infos:
-            summed += infos["zone-000"]["counts"]["requests_completed"]
-        if t == 29:
-            assert infos["zone-000"]["episode_counts"]["requests_completed"] == summed > 0
-            assert "episode_counts" not in infos["zone-001"]
-        if t == 39:
-            assert infos["zone-000#2"]["station"] == 0
+        for agent, info in infos.items():
+            assert info["station"] == int(agent.partition("#")[0][-1])
+            came = agent not in summed and t > 0  # in this step, in which it did nothing yet
+            summed[agent] = summed.get(agent, 0.0) + (0.0 if came else info["counts"]["requests_completed"])
+            if "episode_counts" in info:
+                ends[agent] = (t, info["episode_counts"]["requests_completed"])
+    lasts = {"zone-000": 29, "zone-001": 99, "zone-002": 49, "zone-003": 99, "zone-000#2": 99, "zone-002#2": 98}
+    assert ends == {agent: (last, summed[agent]) for agent, last in lasts.items()}
+    assert min(summed.values()) > 0
 
 
 def test_waiting_agents_see_and_earn_nothing_until_their_station_is_up() -> None:
