@@ -49,6 +49,14 @@ def check_train_ppo(output: str) -> None:
     assert re.search(r"^PPO after 6400 steps: -?\d", output, re.MULTILINE)
 
 
+def check_multi_cell(output: str) -> None:
+    for place in ("four-cells", "city of 12"):
+        even, shared = (row(output, f"{place}: {name} brings each cell")[0] for name in ("even", "shared"))
+        assert shared != even
+    in_turn, together = (row(output, f"{how} in the first episode:")[0] for how in ("one agent per cell", "the batch"))
+    assert in_turn == together
+
+
 def check_own_channel(output: str) -> None:
     hata, free = row(output, "Okumura-Hata"), row(output, "free space")
     assert free[0] > hata[0]  # nothing is in the way
@@ -97,6 +105,7 @@ CHECKS: dict[str, tuple[Callable[[str], None], tuple[str, ...]]] = {
     "quickstart.py": (check_quickstart, ()),
     "batch.py": (check_batch, ()),
     "train_ppo.py": (check_train_ppo, ("--steps", "6400")),
+    "multi_cell.py": (check_multi_cell, ("--steps", "6400")),
     "extending/own_channel.py": (check_own_channel, ()),
     "extending/own_mobility.py": (check_own_mobility, ()),
     "extending/own_traffic.py": (check_own_traffic, ()),
@@ -107,8 +116,10 @@ CHECKS: dict[str, tuple[Callable[[str], None], tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("example", CHECKS)
 def test_example(example: str) -> None:
-    if example == "train_ppo.py":
+    if example in ("train_ppo.py", "multi_cell.py"):
         pytest.importorskip("stable_baselines3", reason="the extra `learn` is not installed")
+    if example == "multi_cell.py":
+        pytest.importorskip("pettingzoo", reason="the extra `multi` is not installed")
     check, arguments = CHECKS[example]
     check(run(example, *arguments))
 

@@ -13,7 +13,7 @@ import pandas as pd
 from metalore.cli._comparison import about, compare, differences_of, returns_of
 from metalore.cli._study import BEST_FIXED, Study, enumeration_table, page_tables, rules, training_table
 from metalore.learn import PRESETS, TrainSettings
-from metalore.learn.evaluation import Evaluation
+from metalore.learn.evaluation import Evaluation, judged
 from metalore.policies import Policy
 from metalore.report import Learning
 from metalore.scenario import Scenario, load
@@ -31,6 +31,7 @@ OBSERVATIONS: dict[str, tuple[str, ...]] = {
     "everything": ("queue_lengths", "backlog_mbit", "backlog_gcycle", "waiting_age", "twin_age", "progress"),
 }
 DELAY_PENALTIES = (0.0, 1.0, 3.0, 10.0, 30.0)
+EVEN = "fixed:0.5,0.5"
 MEASURES = ("return", "aori_s", "aosi_s", "served_age_s", "twin_age_s", "throughput_per_s", "requests_late_share")
 
 
@@ -118,6 +119,26 @@ def _pareto(study: Study, command: str) -> Path:
     return _finish(study, command, published, evaluation, "Trade-offs", extra, None, enumeration_table(search))
 
 
+def _multi_cell(study: Study, command: str) -> Path:
+    """One network for every cell against one for the whole city, with few and with the same features, and rules."""
+    scenario, shared = load("four-cells"), PRESETS["multi-cell"]
+    search, best = study.enumerated(scenario)
+    policies = _named("shared", study, scenario, shared)
+    policies |= _named("central", study, scenario, PRESETS["default"])
+    seeing_as_much = PRESETS["default"].model_copy(update={"observation": shared.observation})
+    policies |= _named("central-full", study, scenario, seeing_as_much)
+    policies |= {BEST_FIXED: best, "queue-aware": study.rule(scenario)}
+    policies |= rules()
+    evaluation = study.judged(policies, scenario)
+    curves = training_table(study.folder, ["shared", "central", "central-full"], study.budget.train_seeds)
+    extra = {
+        "best_fixed": [best.bandwidth, best.compute],
+        "differences_to_even": differences_of(judged(evaluation.results, EVEN)),
+    }
+    title = "A network that all cells share"
+    return _finish(study, command, scenario, evaluation, title, extra, curves, enumeration_table(search))
+
+
 def _named(name: str, study: Study, scenario: Scenario, settings: TrainSettings) -> dict[str, Policy]:
     return {f"{name}-{seed}": policy for seed, policy in study.trained(name, scenario, settings).items()}
 
@@ -188,5 +209,6 @@ EXPERIMENTS = {
     "dynamic": Experiment("rates that change within the episode", _dynamic),
     "small-observation": Experiment("two queue lengths against fuller observations", _small_observation),
     "objective": Experiment("the published gap against the age of served data and the age at the twin", _objective),
+    "multi-cell": Experiment("one network shared by four cells against one for all of them, and rules", _multi_cell),
     "seeds": Experiment("spread over training seeds, default and published settings", _seeds),
 }

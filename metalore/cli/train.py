@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Source = Annotated[str, typer.Argument(metavar="SCENARIO", help="A built-in name or a TOML file.")]
 Preset = Annotated[
-    str, typer.Option("--preset", metavar="NAME", help="default (PPO), published, a2c, sac, td3 or dqn.")
+    str, typer.Option("--preset", metavar="NAME", help="default (PPO), multi-cell, published, a2c, sac, td3 or dqn.")
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where policies go, a folder seed-N for each seed.")]
 Seeds = Annotated[list[int] | None, typer.Option("--seed", metavar="N", help="Repeatable. Default: 111.")]
@@ -56,6 +56,8 @@ def train(
       metalore train smart-city --out runs/ppo --seed 111 --seed 222
 
       metalore train smart-city --preset dqn --steps 100000 --out runs/dqn
+
+      metalore train four-cells --preset multi-cell --out runs/shared
 
       metalore evaluate runs/ppo/seed-111 fixed:0.25,0.3
     """

@@ -42,72 +42,21 @@ def require_one_cell(world: World) -> None:
         )
 
 
-class WorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
-    """One environment over a world of one; see its subclasses for what is registered."""
+class Rendered:
+    """What environments over a world of one share about pictures: :meth:`render`, :meth:`close`, and pickling without.
 
-    metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
-        "render_modes": ["rgb_array", "human"],
-        "render_fps": 30,
-    }
+    `metadata` names modes and pictures a second, `render_mode` the chosen one.
+    """
 
-    def __init__(
-        self,
-        scenario: Scenario | str | Mapping[str, Any],
-        overrides: Mapping[str, Any] | None = None,
-        *,
-        observation: Sequence[str] = DEFAULT,
-        stack: int = 1,
-        render_mode: Literal["rgb_array", "human"] | None = None,
-        job_log: bool = False,
-        channel: Callable[..., float] | None = None,
-        mobility: Callable[..., tuple[float, ...]] | None = None,
-        traffic: Callable[..., tuple[float, ...]] | None = None,
-        scheduler: Callable[..., float] | None = None,
-    ) -> None:
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise ValueError(f"render_mode is {render_mode!r}; it can be 'rgb_array' or 'human'")
-        self.world = make_world(
-            scenario,
-            overrides,
-            job_log=job_log,
-            channel=channel,
-            mobility=mobility,
-            traffic=traffic,
-            scheduler=scheduler,
-        )
-        self.render_mode = render_mode
-        self._observer = Observer(self.world, observation, stack)
-        self.observation_space = self._observer.space
-        self.action_space = share_space(self.world)
-        self._action_shape = self.action_space.shape
-        self._shares_shape = (1, self.world.num_stations, 2)
-        self._max_steps = self.world.scenario.max_steps
-        self._reward, self._terms, self._t = self.world.reward, self.world.reward_terms[0], self.world.t
-        self._renderer: Any = None
+    metadata: dict[str, Any]
+    world: World
+    render_mode: str | None
+    _renderer: Any = None
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Start an episode. Without a seed the next episode of the present seed begins (a fresh one the first time)."""
-        super().reset(seed=seed)
-        self.world.reset(seed)
-        observation = self._observer.first()[0]
-        self._show()
-        return observation, {"seed": int(self.world.seeds[0]), "episode_number": int(self.world.episodes[0])}
-
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Act, advance, observe, reward, end."""
-        shares = np.asarray(action, np.float64)
-        if shares.shape != self._action_shape:
-            raise WorldError(f"the action has shape {shares.shape}; expected {self._action_shape}")
-        self.world.step(shares.reshape(self._shares_shape))
-        truncated = self._t.item() >= self._max_steps
-        info: dict[str, Any] = {"reward_terms": dict(zip(REWARD_TERMS, self._terms.tolist()))}  # noqa: B905  # the hot path
-        if truncated:
-            info["episode_metrics"] = dict(zip(METRICS, self.world.episode_totals[0].tolist(), strict=True))
-        if self.render_mode is not None:
-            self._show()
-        return self._observer.next()[0], self._reward.item(), False, truncated, info
+    def _check_render_mode(self, render_mode: str | None) -> None:
+        known = self.metadata["render_modes"]
+        if render_mode is not None and render_mode not in known:
+            raise ValueError(f"render_mode is {render_mode!r}; it can be {' or '.join(map(repr, known))}")
 
     def render(self) -> Any:
         """A frame of uint8 [height, width, 3] in mode rgb_array; in mode human frames show as steps happen."""
@@ -138,6 +87,72 @@ class WorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_renderer": None}
+
+
+class WorldEnv(Rendered, gymnasium.Env[np.ndarray, np.ndarray]):
+    """One environment over a world of one; see its subclasses for what is registered."""
+
+    metadata: dict[str, Any] = {  # noqa: RUF012  # as Gymnasium declares it
+        "render_modes": ["rgb_array", "human"],
+        "render_fps": 30,
+    }
+
+    def __init__(
+        self,
+        scenario: Scenario | str | Mapping[str, Any],
+        overrides: Mapping[str, Any] | None = None,
+        *,
+        observation: Sequence[str] = DEFAULT,
+        stack: int = 1,
+        render_mode: Literal["rgb_array", "human"] | None = None,
+        job_log: bool = False,
+        channel: Callable[..., float] | None = None,
+        mobility: Callable[..., tuple[float, ...]] | None = None,
+        traffic: Callable[..., tuple[float, ...]] | None = None,
+        scheduler: Callable[..., float] | None = None,
+    ) -> None:
+        self._check_render_mode(render_mode)
+        self.world = make_world(
+            scenario,
+            overrides,
+            job_log=job_log,
+            channel=channel,
+            mobility=mobility,
+            traffic=traffic,
+            scheduler=scheduler,
+        )
+        self.render_mode = render_mode
+        self._observer = Observer(self.world, observation, stack)
+        self.observation_space = self._observer.space
+        self.action_space = share_space(self.world)
+        self._action_shape = self.action_space.shape
+        self._shares_shape = (1, self.world.num_stations, 2)
+        self._max_steps = self.world.scenario.max_steps
+        self._reward, self._terms, self._t = self.world.reward, self.world.reward_terms[0], self.world.t
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode. Without a seed the next episode of the present seed begins (a fresh one the first time)."""
+        super().reset(seed=seed)
+        self.world.reset(seed)
+        observation = self._observer.first()[0]
+        self._show()
+        return observation, {"seed": int(self.world.seeds[0]), "episode_number": int(self.world.episodes[0])}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Act, advance, observe, reward, end."""
+        shares = np.asarray(action, np.float64)
+        if shares.shape != self._action_shape:
+            raise WorldError(f"the action has shape {shares.shape}; expected {self._action_shape}")
+        self.world.step(shares.reshape(self._shares_shape))
+        truncated = self._t.item() >= self._max_steps
+        info: dict[str, Any] = {"reward_terms": dict(zip(REWARD_TERMS, self._terms.tolist()))}  # noqa: B905  # the hot path
+        if truncated:
+            info["episode_metrics"] = dict(zip(METRICS, self.world.episode_totals[0].tolist(), strict=True))
+        if self.render_mode is not None:
+            self._show()
+        return self._observer.next()[0], self._reward.item(), False, truncated, info
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -17,6 +17,10 @@ def _seconds(steps: np.ndarray, world: World) -> np.ndarray:
     return steps * world.scenario.step_s
 
 
+def _capacity(world: World) -> np.ndarray:
+    return np.stack([world.zones["bandwidth_hz"] / 1e6, world.zones["compute"]], axis=-1)
+
+
 def _twin_age(world: World) -> np.ndarray:
     ages = world.sensor_ages
     mean = ages.mean(axis=1, keepdims=True) if ages.shape[1] else np.zeros((world.num_envs, 1))
@@ -31,14 +35,19 @@ FEATURES: dict[str, Callable[[World], np.ndarray]] = {
     "waiting_age": lambda world: _seconds(world.waiting_age(), world),
     "twin_age": _twin_age,
     "last_action": lambda world: world.shares,
+    "capacity": _capacity,
     "progress": lambda world: (world.t / world.scenario.max_steps)[:, None],
 }
 """Features by name; each gives an array [e, ...] of a world, ages in seconds.
 
-`queue_lengths` (jobs), `backlog_gcycle`, `backlog_mbit` (in devices), `attached` and `last_action` hold two numbers for
-each station, requests before updates; `waiting_age` holds two (mean age of waiting requests and updates); `twin_age`
-(mean age of the sensors at the twin) and `progress` (part of the episode that is over) one.
+Those of :data:`PER_CELL` hold two numbers for each station: `queue_lengths` (jobs), `backlog_gcycle`, `backlog_mbit`
+(in devices) and `attached` of requests and of updates, `last_action` and `capacity` (MHz, Gcycle/s) of band and server.
+`waiting_age` holds two (mean age of waiting requests and updates); `twin_age` (mean age of the sensors at the twin) and
+`progress` (part of the episode that is over) one.
 """
+
+PER_CELL = ("queue_lengths", "backlog_gcycle", "backlog_mbit", "attached", "last_action", "capacity")
+"""Features [e, s, 2]; the others are about the whole city."""
 
 DEFAULT = ("queue_lengths",)
 
@@ -69,8 +78,8 @@ class Observer:
             raise ValueError(f"stack is {stack}; at least 1 observation is shown")
         self.features, self.stack = tuple(features), stack
         self._world = world
-        self._width = self._now().shape[1]
-        self.history = np.zeros((world.num_envs, stack, self._width), np.float32)
+        rows, self._width = self._now().shape
+        self.history = np.zeros((rows, stack, self._width), np.float32)
 
     @property
     def space(self) -> spaces.Box:

@@ -1,6 +1,7 @@
-"""A Stable-Baselines3 `VecEnv` over the native batch.
+"""Stable-Baselines3's `VecEnv` over the native batch: a whole city for one agent, or a cell for each.
 
-``PPO("MlpPolicy", metalore.sb3.make_vec_env("smart-city", num_envs=64)).learn(1_000_000)`` just works.
+``PPO("MlpPolicy", metalore.sb3.make_vec_env("smart-city", num_envs=64)).learn(1_000_000)`` just works, and so does
+``make_cell_vec_env("four-cells")``, where all cells share the policy.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
 from metalore.envs.base import make_world, share_space
+from metalore.envs.cells import CellObserver, cell_rewards, check_part
 from metalore.envs.observation import DEFAULT, Observer
 from metalore.scenario import Scenario
 from metalore.world import METRICS, REWARD_TERMS, World
@@ -36,12 +39,12 @@ class WorldVecEnv(VecEnv):
         super().__init__(world.num_envs, self._observer.space, share_space(world))
         self._shares_shape = (world.num_envs, world.num_stations, 2)
         self._shares = np.zeros(self._shares_shape)
-        self._returns = np.zeros((world.num_envs, len(REWARD_TERMS)))
+        self._returns: np.ndarray = np.zeros((world.num_envs, len(REWARD_TERMS)))  # by what a row of it is about
 
     def reset(self) -> np.ndarray:
         """Start episodes everywhere, with the seeds of :meth:`seed` if it was called."""
-        seeds = self._seeds if all(s is not None for s in self._seeds) else None
-        self.world.reset(seeds)
+        seeds = [seed for seed in self._seeds[: self.world.num_envs] if seed is not None]
+        self.world.reset(seeds or None)
         self._reset_seeds()
         self._returns[:] = 0.0
         self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -100,6 +103,64 @@ class WorldVecEnv(VecEnv):
         return [False for _ in self._get_indices(indices)]
 
 
+class CellVecEnv(WorldVecEnv):
+    """One environment for each cell of each world, so that all cells share what is learned.
+
+    Environment ``i * stations + s`` is station s of world i. It sees its own cell, acts for it alone, and gets
+    ``(1 - city_part) * own + city_part * mean`` (see :func:`metalore.envs.cells.cell_rewards`). Cells of a world begin
+    and end their episodes together. A station that is down stays in its place: it sees zeros, its action has no effect
+    and its reward is 0, until it is up again.
+
+    Ending infos hold ``terminal_observation``, ``TimeLimit.truncated`` and ``episode``; ``r`` is the cell's own sum.
+
+    Args:
+        world: the batch.
+        observation, stack, neighbours: see :class:`metalore.envs.cells.CellObserver`.
+        city_part: how much of the reward is the mean over cells, from 0 (selfish) to 1.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        observation: Sequence[str] = DEFAULT,
+        stack: int = 1,
+        neighbours: int = 0,
+        city_part: float = 0.0,
+    ) -> None:
+        self.world, self.city_part = world, check_part(city_part)
+        self.render_mode = None
+        self._observer = CellObserver(world, observation, stack, neighbours)
+        cells = world.num_envs * world.num_stations
+        VecEnv.__init__(self, cells, self._observer.space, spaces.Box(0.0, 1.0, (2,), np.float32))
+        self._shares_shape = (world.num_envs, world.num_stations, 2)
+        self._shares = np.zeros(self._shares_shape)
+        self._returns = np.zeros(cells)
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Step with the kept actions; environments whose episode ends start the next one."""
+        self.world.step(self._shares)
+        observations = self._observer.next()
+        rewards = cell_rewards(self.world, self.city_part).reshape(-1)
+        self._returns += rewards
+        ended = self.world.ended
+        done = np.repeat(ended, self.world.num_stations)
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if ended.any():
+            for i in np.flatnonzero(done):
+                infos[i] = self._ending(int(i), observations[i])
+            self.world.reset(chosen=ended)
+            self._returns[done] = 0.0
+            observations = self._observer.first(ended)
+        return observations, rewards.astype(np.float32), done, infos
+
+    def _ending(self, env: int, observation: np.ndarray) -> dict[str, Any]:
+        return {
+            "terminal_observation": observation.copy(),
+            "TimeLimit.truncated": True,
+            "episode": {"r": float(self._returns[env]), "l": self.world.scenario.max_steps},
+        }
+
+
 def make_vec_env(
     scenario: Scenario | str | Mapping[str, Any] = "smart-city",
     num_envs: int = 64,
@@ -119,6 +180,34 @@ def make_vec_env(
         options: further ones of :class:`metalore.world.World`, say ``threads``.
     """
     env = WorldVecEnv(make_world(scenario, overrides, num_envs, **options), observation, stack)
+    if seed is not None:
+        env.seed(seed)
+    return env
+
+
+def make_cell_vec_env(
+    scenario: Scenario | str | Mapping[str, Any] = "four-cells",
+    num_envs: int = 16,
+    *,
+    seed: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    observation: Sequence[str] = DEFAULT,
+    stack: int = 1,
+    neighbours: int = 0,
+    city_part: float = 0.0,
+    **options: Any,
+) -> CellVecEnv:
+    """A batch for Stable-Baselines3's algorithms in which every cell is an environment.
+
+    Args:
+        scenario, overrides, observation, stack: as of :class:`metalore.envs.MultiCellEnv`.
+        num_envs: number of worlds; Stable-Baselines3 sees as many environments for each as there are stations.
+        seed: world i starts with ``seed + i``; unset: fresh seeds.
+        neighbours, city_part: see :class:`CellVecEnv`.
+        options: further ones of :class:`metalore.world.World`, say ``threads``.
+    """
+    world = make_world(scenario, overrides, num_envs, **options)
+    env = CellVecEnv(world, observation, stack, neighbours, city_part)
     if seed is not None:
         env.seed(seed)
     return env

@@ -8,18 +8,23 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnvWrapper, VecNormalize
 
-from metalore.envs.sb3 import WorldVecEnv
+from metalore.envs.cells import CellObserver
+from metalore.envs.observation import Observer
+from metalore.envs.sb3 import CellVecEnv, WorldVecEnv
 from metalore.learn.settings import TrainSettings
 from metalore.world import World
 
 
 class Codec:
-    """Turns features into network inputs and network outputs into shares."""
+    """Turns features into network inputs and network outputs into shares: of all stations, or of one if shared."""
 
     def __init__(self, settings: TrainSettings, num_stations: int) -> None:
-        self.settings, self.num_stations = settings, num_stations
-        if settings.actions == "grid" and num_stations != 1:
-            raise ValueError(f"a grid of splits is for one station, not {num_stations}; use actions = 'centred'")
+        self.settings = settings
+        self.num_stations = 1 if settings.agents == "shared" else num_stations
+        if settings.actions == "grid" and self.num_stations != 1:
+            raise ValueError(
+                f"a grid of splits is for one station, not {num_stations}; use actions = 'centred' or agents = 'shared'"
+            )
 
     def show(self, features: np.ndarray) -> np.ndarray:
         """Network inputs [e, f], before normalization."""
@@ -72,9 +77,26 @@ class CodedVecEnv(VecEnvWrapper):
         return self.codec.show(observations), rewards, done, infos
 
 
+def make_observer(world: World, settings: TrainSettings) -> Observer:
+    """What shows a world as the settings want it: a row for each environment, or for each cell of each if shared."""
+    if settings.agents == "shared":
+        return CellObserver(world, settings.observation, settings.stack, settings.neighbours)
+    return Observer(world, settings.observation, settings.stack)
+
+
 def training_env(world: World, settings: TrainSettings, seed: int) -> VecNormalize:
-    """The batch a run trains on. Without `normalize` it passes everything through unchanged."""
-    batch = WorldVecEnv(world, settings.observation, settings.stack)
+    """The batch a run trains on. Without `normalize` it passes everything through unchanged.
+
+    Raises:
+        ValueError: settings of shared agents where there is one.
+    """
+    batch: WorldVecEnv
+    if settings.agents == "shared":
+        batch = CellVecEnv(world, settings.observation, settings.stack, settings.neighbours, settings.city_part)
+    elif settings.neighbours or settings.city_part:
+        raise ValueError("neighbours and city_part are for agents = 'shared'; one agent sees and earns everything")
+    else:
+        batch = WorldVecEnv(world, settings.observation, settings.stack)
     batch.seed(seed)
     return VecNormalize(
         CodedVecEnv(batch, Codec(settings, world.num_stations)),

@@ -97,7 +97,7 @@ def load_policy(folder: str | Path, scenario: Scenario | None = None) -> Learned
     except (KeyError, TypeError, ValueError, ScenarioError) as error:
         reason = str(error).splitlines()[0]
         raise PolicyFolderError(f"{folder / CARD} is damaged: {reason}") from None
-    _check_spaces(folder, card, trained_on, scenario)
+    _check_spaces(folder, card, settings, trained_on, scenario)
     world = World(trained_on, 1)
     env = training_env(world, settings, 0)
     network = make_network(settings, env.observation_space, env.action_space)
@@ -118,10 +118,12 @@ def _normalization(card: dict[str, Any] | None) -> Normalization | None:
     return Normalization(mean, variance, float(card["clip"]), float(card["epsilon"]))
 
 
-def _check_spaces(folder: Path, card: dict[str, Any], trained_on: Scenario, scenario: Scenario | None) -> None:
-    if scenario is None or len(scenario.stations) == len(trained_on.stations):
+def _check_spaces(
+    folder: Path, card: dict[str, Any], settings: TrainSettings, trained_on: Scenario, scenario: Scenario | None
+) -> None:
+    if scenario is None or settings.agents == "shared" or len(scenario.stations) == len(trained_on.stations):
         return
     raise PolicyFolderError(
         f"{folder} was trained on {len(trained_on.stations)} station(s) and sees {card['observation_size']} numbers; "
-        f"scenario {scenario.name!r} has {len(scenario.stations)} stations"
+        f"scenario {scenario.name!r} has {len(scenario.stations)} stations (only agents = 'shared' takes any number)"
     )

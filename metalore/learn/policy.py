@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from metalore.envs.observation import Observer
-from metalore.learn.adapter import Codec
+from metalore.learn.adapter import Codec, make_observer
 from metalore.learn.settings import TrainSettings
 from metalore.world import World
 
@@ -31,7 +31,7 @@ class LearnedPolicy:
     Args:
         network: Stable-Baselines3's policy.
         settings: how it was trained; says what it sees and what its outputs mean.
-        num_stations: stations it was trained for.
+        num_stations: stations it was trained on; a shared network acts on any number.
         normalization: of its inputs, or None.
         name: what to call it in results.
     """
@@ -54,7 +54,7 @@ class LearnedPolicy:
         return self.act(self._observe(world)).reshape(world.num_envs, world.num_stations, 2)
 
     def act(self, features: np.ndarray) -> np.ndarray:
-        """Shares [e, 2 * s] for features [e, f] as an environment shows them."""
+        """Shares [e, 2 * s] for features [e, f] as an environment shows them; if shared, [b, 2] for cells [b, f]."""
         inputs = self._codec.show(np.asarray(features, np.float32))
         if self.normalization is not None:
             inputs = self.normalization(inputs)
@@ -62,13 +62,13 @@ class LearnedPolicy:
         return self._codec.shares(outputs)
 
     def _observe(self, world: World) -> np.ndarray:
-        if world.num_stations != self.num_stations:
+        if self.settings.agents == "one" and world.num_stations != self.num_stations:
             raise ValueError(
                 f"policy {self.name} sets the shares of {self.num_stations} station(s); "
                 f"scenario {world.scenario.name!r} has {world.num_stations}"
             )
         if self._seen is None or self._seen[0] is not world:
-            self._seen = (world, Observer(world, self.settings.observation, self.settings.stack))
+            self._seen = (world, make_observer(world, self.settings))
             return self._seen[1].first()
         observer, fresh = self._seen[1], world.t == 0
         observations = observer.next()

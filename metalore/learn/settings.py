@@ -18,6 +18,15 @@ class TrainSettings(BaseModel):
     algorithm: Literal["ppo", "a2c", "sac", "td3", "dqn"] = Field("ppo", description="What learns.")
     steps: int = Field(1_500_000, ge=1, description="Environment steps at most.")
     num_envs: int = Field(64, ge=1, description="Environments side by side.")
+    agents: Literal["one", "shared"] = Field(
+        "one",
+        description="Who decides: one network for the whole city, or one that every cell uses for itself; then each "
+        "cell's step counts.",
+    )
+    neighbours: int = Field(0, ge=0, description="Under agents = 'shared': how many nearest cells are shown too.")
+    city_part: float = Field(
+        0.0, ge=0, le=1, description="Under agents = 'shared': part of a cell's reward that is the mean over cells."
+    )
     observation: tuple[str, ...] = Field(("queue_lengths",), description="Features, see metalore.envs.FEATURES.")
     stack: int = Field(1, ge=1, description="Observations shown at once.")
     compress: bool = Field(True, description="Show log(1 + x): queues grow by orders of magnitude.")
@@ -61,6 +70,13 @@ PRESETS: dict[str, TrainSettings] = {
         update={
             "bootstrap_at_end": True,
             "hyperparameters": {**_DEFAULT.hyperparameters, "gamma": 0.995, "gae_lambda": 0.98},
+        }
+    ),
+    "multi-cell": _DEFAULT.model_copy(
+        update={
+            "num_envs": 16,
+            "agents": "shared",
+            "observation": ("queue_lengths", "backlog_mbit", "backlog_gcycle", "progress"),
         }
     ),
     "published": TrainSettings(
@@ -109,6 +125,7 @@ PRESETS: dict[str, TrainSettings] = {
 """`default` is PPO as it trains well on the reference cell: no discount and no value beyond the episode's end, because
 what is compared is the plain sum over an episode. `long-episodes` looks some 200 steps ahead and past the end instead:
 the sum of all that is left is a noisy verdict on one decision, and two queues do not tell how much is left.
-`published` is Stable-Baselines3's defaults and 10,000 steps."""
+`multi-cell` is `default` for cells that share a network, which sees more. `published` is Stable-Baselines3's defaults
+and 10,000 steps."""
 
 PUBLISHED_SEEDS = (111, 222, 333, 444, 555)

@@ -14,17 +14,18 @@ SMALL = ("--steps", 3200, "--episodes", 3, "--grid", 3, "--look-ahead", 0, "--se
 
 def test_list_names_every_experiment() -> None:
     shown = call("reproduce", "--list").stdout
-    for name in ("static", "pareto", "dynamic", "small-observation", "objective", "seeds"):
+    for name in ("static", "pareto", "dynamic", "small-observation", "objective", "multi-cell", "seeds"):
         assert name in shown
 
 
 def test_unknown_experiment() -> None:
     assert refusal("reproduce", "statik") == (
-        "unknown experiment 'statik'; known are static, pareto, dynamic, small-observation, objective, seeds"
+        "unknown experiment 'statik'; known are static, pareto, dynamic, small-observation, objective, multi-cell, "
+        "seeds"
     )
 
 
-@pytest.mark.parametrize("name", ["pareto", "small-observation", "objective", "seeds"])
+@pytest.mark.parametrize("name", ["pareto", "small-observation", "objective", "multi-cell", "seeds"])
 def test_experiments_leave_a_page_tables_and_a_summary(tmp_path: Path, name: str) -> None:
     result = call("reproduce", name, "--out", tmp_path, *SMALL)
     assert result.exit_code == 0
@@ -58,3 +59,22 @@ def test_train_resume_and_refusals(tmp_path: Path) -> None:
     assert "no checkpoint to resume" in refusal("train", "smart-city", *options, "--seed", 6, "--resume")
     assert "unknown preset 'ppoo'; known are default" in refusal("train", "--preset", "ppoo", "--out", tmp_path / "x")
     assert "stepz" in refusal("train", "--train", "stepz=3", "--out", tmp_path / "x")
+
+
+def test_a_shared_policy_is_trained_and_judged_in_cities_of_other_sizes(tmp_path: Path) -> None:
+    small = ("--steps", 3200, "--train", "evaluation_episodes=2", "--train", "neighbours=1", "--set", "max_steps=20")
+    for preset in ("multi-cell", "default"):
+        options = small if preset == "multi-cell" else (*small[:4], *small[6:])
+        assert call("train", "four-cells", "--preset", preset, *options, "--out", tmp_path / preset).exit_code == 0
+    shared, central = (str(tmp_path / preset / "seed-111") for preset in ("multi-cell", "default"))
+    judge = ("--scenario", "four-cells", "--scenario", "smart-city", "--episodes", 2, "--set", "max_steps=20")
+    result = call("evaluate", shared, "fixed:0.5,0.5", *judge, "--out", tmp_path / "judged", "--no-plot")
+    assert result.exit_code == 0
+    summary = json.loads((tmp_path / "judged" / "summary.json").read_text())
+    assert set(summary["results"]) == {"four-cells", "smart-city"}
+    assert summary["policies"]["ppo(seed-111)"]["settings"]["agents"] == "shared"
+    words = refusal("evaluate", central, *judge)
+    assert "was trained on 4 station(s)" in words
+    assert "only agents = 'shared' takes any number" in words
+    wrong = refusal("train", "four-cells", "--train", "city_part=0.5", "--out", tmp_path / "wrong")
+    assert wrong == "neighbours and city_part are for agents = 'shared'; one agent sees and earns everything"

@@ -160,6 +160,7 @@ def test_each_feature_shows_what_the_world_holds() -> None:
             world.waiting_age().ravel(),
             [world.sensor_ages.mean()],
             world.shares.ravel(),
+            [100.0, 100.0],  # MHz, Gcycle/s
             [0.3],
         ]
     )

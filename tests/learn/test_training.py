@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -248,3 +249,85 @@ def test_an_algorithm_and_its_actions_must_fit(tmp_path: Path) -> None:
         train(CELL, small("dqn", actions="centred"), tmp_path / "p")
     with pytest.raises(ValueError, match="does not take these hyperparameters"):
         train(CELL, small(hyperparameters={"learning_speed": 1}), tmp_path / "q")
+
+
+# -- a policy that cells share -----------------------------------------------------------------------------------------
+
+CITY = load("four-cells", max_steps=20, **{"stations.0.outages_s": [[5, 12]]})
+
+
+def shared(algorithm: str = "ppo", **changes: object) -> TrainSettings:
+    view = {"agents": "shared", "num_envs": 2, "observation": ("queue_lengths", "progress"), "neighbours": 1}
+    return small(algorithm, **view | {"city_part": 0.2, "stack": 2, "steps": 1_600} | changes)
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac", "dqn"])
+def test_resuming_a_shared_policy_gives_what_an_uninterrupted_run_gives(tmp_path: Path, algorithm: str) -> None:
+    settings = shared(algorithm)
+    whole = train(CITY, settings, tmp_path / "whole", seed=3)
+    with pytest.raises(CtrlCError):
+        train(CITY, settings, tmp_path / "cut", seed=3, checkpoint_every=400, progress=interrupt_after(1_000))
+    resumed = train(CITY, settings, tmp_path / "cut", seed=3, resume=True)
+    assert_same_policy(tmp_path / "whole", tmp_path / "cut")
+    assert [entry["return"] for entry in resumed.curve] == [entry["return"] for entry in whole.curve]
+
+
+@pytest.fixture(scope="module")
+def saved_shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("policies") / "shared"
+    train(CITY, shared(), folder, seed=1)
+    return folder
+
+
+def test_a_shared_policy_acts_as_it_did(saved_shared: Path) -> None:
+    curve = [float(row["return"]) for row in csv.DictReader((saved_shared / CURVE).read_text().splitlines())]
+    seeds = range(10**15, 10**15 + 4)
+    returns = run_episodes(CITY, load_policy(saved_shared), seeds).episodes["return"]
+    assert returns.mean() == pytest.approx(max(curve))
+
+
+def test_a_shared_policy_decides_for_each_cell_as_if_it_were_alone(saved_shared: Path) -> None:
+    from metalore.envs.cells import CellObserver
+
+    policy, world = load_policy(saved_shared), World(CITY, 3)
+    observer = CellObserver(world, ("queue_lengths", "progress"), stack=2, neighbours=1)
+    world.reset(5)
+    shares, seen = policy(world), observer.first()
+    for _ in range(8):  # station 0 is down by then
+        for row, cell in zip(shares.reshape(-1, 2), seen, strict=True):
+            np.testing.assert_allclose(row, policy.act(cell[None])[0], rtol=1e-5)
+        world.step(shares)
+        shares, seen = policy(world), observer.next()
+    assert not seen[0].any()
+    assert np.ptp(shares[:, 1:], axis=1).max() > 1e-4, "cells in other states are treated otherwise"
+
+
+@pytest.mark.parametrize("stations", [1, 4, 30])
+def test_a_shared_policy_acts_on_any_number_of_stations(saved_shared: Path, stations: int) -> None:
+    places = [{"x_m": 100.0 + 200.0 * (i % 6), "y_m": 100.0 + 200.0 * (i // 6)} for i in range(stations)]
+    where = {"map": {"width_m": 1200.0, "height_m": 1000.0}, "stations": places}
+    city = load({"name": f"city-{stations}", "max_steps": 10, **where})
+    episodes = run_episodes(city, load_policy(saved_shared, city), [1, 2]).episodes
+    assert np.isfinite(episodes["return"]).all()
+
+
+def test_settings_of_shared_agents_are_refused_for_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="are for agents = 'shared'"):
+        train(CITY, small(neighbours=2), tmp_path / "p")
+
+
+def test_a_card_that_says_otherwise_does_not_fit_its_weights(saved_shared: Path, tmp_path: Path) -> None:
+    folder = copy_of(saved_shared, tmp_path / "p")
+    card = json.loads((folder / CARD).read_text())
+    card["settings"] |= {"neighbours": 3}
+    (folder / CARD).write_text(json.dumps(card))
+    with pytest.raises(PolicyFolderError, match="does not hold this policy's network") as error:
+        load_policy(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_shared_cells_learn_what_one_cell_learns(tmp_path: Path) -> None:
+    """One cell under shared agents is one agent: the same policy to the last bit."""
+    train(CELL, small(), tmp_path / "one", seed=1)
+    train(CELL, small(agents="shared", city_part=0.5), tmp_path / "shared", seed=1)
+    assert_same_policy(tmp_path / "one", tmp_path / "shared")
