@@ -207,8 +207,8 @@ class MultiCellParallelEnv(Rendered, ParallelEnv[str, np.ndarray, np.ndarray]):
 
     def _shares(self, actions: Mapping[str, np.ndarray]) -> np.ndarray:
         """Shares [1, s, 2]; even ones where nobody decides."""
-        if actions.keys() != self._agent_of.keys() and set(actions) != set(self.agents):
-            missing, others = set(self.agents) - set(actions), set(actions) - set(self.agents)
+        missing, others = set(self.agents) - set(actions), set(actions) - set(self.agents)
+        if missing or others:
             wrong = f"no action for {min(missing)}" if missing else f"an action for {min(others)}, who is not there"
             raise WorldError(f"{wrong}; every agent in `agents` needs one, and nobody else may have one")
         shares = np.full((1, self.world.num_stations, 2), 0.5)
