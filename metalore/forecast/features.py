@@ -50,7 +50,8 @@ class Features:
         """Values of the past [n, z, p] without gaps: of the zone, its target first.
 
         In order: the window, oldest first; for each day and week before what is to be forecast, the value then and the
-        value that far before the origin; the newest value of every other target; the usual value of the hour.
+        value that far before the origin; the newest value of every other target. The usual value of the hour is none of
+        them: in training it would contain what is to be forecast.
         """
         usual = self.usual.ahead(panel, origins, (horizon,))[..., 0, target]
         window = recent(panel, origins, self.window)
@@ -65,7 +66,7 @@ class Features:
                 shift = period * ((horizon - 1) // period + back)
                 parts.append(self._before(panel, origins - shift, target)[..., None])
         others = [f for f in range(len(panel.targets)) if f != target]
-        parts += [window[:, -1][..., others], usual[..., None]]
+        parts.append(window[:, -1][..., others])
         return np.concatenate(parts, axis=-1, dtype=np.float32)
 
     def _before(self, panel: Panel, rows: np.ndarray, target: int) -> np.ndarray:
@@ -74,7 +75,7 @@ class Features:
         return filled
 
     def calendar(self, panel: Panel, origins: np.ndarray, horizon: int) -> np.ndarray:
-        """One of 24 hours (of 48, with the weekend's apart) and of 7 days, of what is to be forecast, [n, p] of 0, 1."""
+        """One of 24 hours (of 48, with the weekend's apart) and of 7 days of what is to be forecast, [n, p]."""
         rows = origins + horizon
         hour, day = panel.hour_of_day(rows).astype(int), panel.day_of_week(rows)
         if not self.weekdays:

@@ -74,6 +74,8 @@ def same_time(panel: Panel, origins: np.ndarray, horizons: Sequence[int], period
 class Usual:
     """The usual value of each hour of the week, to stand in for what is missing.
 
+    With less than two weeks to learn from, of each hour of the day.
+
     Attributes:
         of_hour: [168, z, f]; where an hour was never seen, the zone's mean, else the mean over zones, else 0.
     """
@@ -89,6 +91,8 @@ class Usual:
         counts = np.zeros(sums.shape)
         np.add.at(sums, hours, np.nan_to_num(values))
         np.add.at(counts, hours, ~np.isnan(values))
+        if len(values) * panel.interval_s < 2 * WEEK_S:
+            sums, counts = (np.tile(of.reshape(7, 24, *of.shape[1:]).sum(axis=0), (7, 1, 1)) for of in (sums, counts))
         mean = Scaler.of(values).mean
         return cls(np.where(counts > 0, sums / np.maximum(counts, 1), mean).astype(np.float32))
 
