@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, PointForecaster, Progress
-from metalore.forecast.panel import TARGETS, Edges, Panel
+from metalore.forecast.metrics import Scores, score
+from metalore.forecast.panel import INTENT_SIZE, TARGETS, Edges, Panel
+from metalore.forecast.protocol import PROTOCOLS, Protocol, compare, evaluate, protocol, summary
+from metalore.forecast.registry import NAMES, make_forecaster
+from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Part, Split
 
 __all__ = [
+    "INTENT_SIZE",
     "MEDIAN",
+    "NAMES",
+    "PROTOCOLS",
     "QUANTILES",
     "TARGETS",
     "Edges",
@@ -18,5 +25,14 @@ __all__ = [
     "Part",
     "PointForecaster",
     "Progress",
+    "Protocol",
+    "Scaler",
+    "Scores",
     "Split",
+    "compare",
+    "evaluate",
+    "make_forecaster",
+    "protocol",
+    "score",
+    "summary",
 ]

@@ -79,7 +79,8 @@ class Features:
         rows = origins + horizon
         hour, day = panel.hour_of_day(rows).astype(int), panel.day_of_week(rows)
         if not self.weekdays:
-            return np.eye(24, dtype=np.float32)[hour]
+            hours: np.ndarray = np.eye(24, dtype=np.float32)[hour]
+            return hours
         both: np.ndarray = np.concatenate(
             [np.eye(48, dtype=np.float32)[hour + 24 * (day >= WEEKEND)], np.eye(7, dtype=np.float32)[day]], axis=1
         )

@@ -21,7 +21,7 @@ MOST_BACK = 168
 
 def last_known(panel: Panel, origins: np.ndarray) -> np.ndarray:
     """The newest value at or before each origin, [n, z, f]; NaN if there is none for a long time."""
-    found = panel.values[origins].copy()
+    found: np.ndarray = panel.values[origins].copy()
     n, z, f = np.nonzero(np.isnan(found))
     row = origins[n]
     for _ in range(max(MOST_BACK, panel.steps(DAY_S))):

@@ -64,7 +64,8 @@ def score(actual: np.ndarray, quantiles: np.ndarray) -> Scores:
         raise ForecastError(f"{int((~np.isfinite(forecast)).any(axis=-1).sum())} forecasts are no numbers although "
                             "something was measured there")  # fmt: skip
     if len(truth) == 0:
-        return Scores(0, *[float("nan")] * 5, (float("nan"),) * len(QUANTILES))
+        nothing = float("nan")
+        return Scores(0, nothing, nothing, nothing, nothing, nothing, (nothing,) * len(QUANTILES))
     errors = truth[:, None] - forecast
     middle = np.abs(errors[:, MEDIAN])
     rmse = float(np.sqrt((middle**2).mean()))

@@ -60,7 +60,8 @@ class Smoothing(PointForecaster):
             if len(series):
                 point[:, :, series] = self._run(panel, origins, series, *choice)
         shape = (len(origins), len(self.horizons), len(self.zones), len(self.targets))
-        return point.reshape(shape).transpose(0, 2, 1, 3)
+        moved: np.ndarray = point.reshape(shape).transpose(0, 2, 1, 3)
+        return moved
 
     def _run(
         self, panel: Panel, origins: np.ndarray, series: np.ndarray, period: int, alpha: float, gamma: float
@@ -71,7 +72,7 @@ class Smoothing(PointForecaster):
             _series(panel), series, origins[order], np.asarray(self.horizons), alpha, gamma, self._level,
             self._season[period],
         )  # fmt: skip
-        unsorted = np.empty_like(found)
+        unsorted: np.ndarray = np.empty_like(found)
         unsorted[order] = found
         return unsorted
 
