@@ -13,11 +13,13 @@ import numpy as np
 
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.panel import Panel
-from metalore.forecast.splits import Split, check_horizons
+from metalore.forecast.splits import Part, Split, check_horizons
 
 QUANTILES = (0.1, 0.5, 0.9)
 """What every forecast consists of; the middle one is the forecast where one number is wanted."""
 MEDIAN = QUANTILES.index(0.5)
+
+_LEARNED: tuple[Part, ...] = ("train", "validation")
 
 Progress = Callable[[int, int, str], None]
 """Is told while training: how much is done, of how much, and how it stands, in words."""
@@ -61,14 +63,18 @@ class Forecaster(ABC):
             progress: see :data:`Progress`.
 
         Raises:
-            ForecastError: the history is shorter than the window and horizons need.
+            ForecastError: the history is shorter than the window and horizons need, or nothing of a target is known.
         """
         self.horizons = check_horizons(horizons)
         self.zones, self.targets, self.interval_s = panel.zones, panel.targets, panel.interval_s
         if split.end > len(panel):
             raise ForecastError(f"the split ends at {split.end}, and {panel.name} has {len(panel)} intervals")
-        for part in ("train", "validation"):
+        for part in _LEARNED:
             split.origins(part, self.horizons, self.window)
+            empty = np.isnan(panel.values[split.rows(part)]).all(axis=(0, 1))
+            if empty.any():
+                target = panel.targets[int(empty.argmax())]
+                raise ForecastError(f"{panel.name} has no value of {target!r} in the {part} part")
         self._fit(panel.until(split.test), split, seed, progress)
         return self
 
@@ -87,8 +93,8 @@ class Forecaster(ABC):
             ForecastError: not fitted, another panel, or an origin with less history than the window.
         """
         rows = self._checked(panel, origins)
-        quantiles = np.asarray(self._predict(panel, rows), np.float32)
         expected = (len(rows), len(panel.zones), len(self.horizons), len(self.targets), len(QUANTILES))
+        quantiles = np.asarray(self._predict(panel, rows) if len(rows) else np.empty(expected), np.float32)
         assert quantiles.shape == expected, f"{self.name}: {quantiles.shape} instead of {expected}"
         quantiles = np.sort(quantiles, axis=-1)  # NaN, of which all are one, stay together
         floored: np.ndarray = np.maximum(quantiles, np.asarray(panel.lowest)[:, None])

@@ -9,9 +9,10 @@ from metalore.forecast.features import Features
 from metalore.forecast.forecaster import PointForecaster, Progress
 from metalore.forecast.panel import Panel
 from metalore.forecast.scaling import Scaler
-from metalore.forecast.splits import Split
+from metalore.forecast.splits import Part, Split
 
 PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
+_PARTS: tuple[Part, ...] = ("train", "validation")
 _NEVER = 1e12
 """A penalty that no feature survives."""
 _MOST = 30_000_000
@@ -42,7 +43,7 @@ class Ridge(PointForecaster):
     def _fit_point(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         self._scaler = Scaler.fit(panel, split)
         self._features = Features.fit(panel, split.rows("train"), self.window)
-        train, validation = (self._origins_of(split, part) for part in ("train", "validation"))
+        train, validation = (self._origins_of(split, part) for part in _PARTS)
         self._coefficients: dict[tuple[int, int], np.ndarray] = {}
         self._choice: dict[tuple[int, int], tuple[float, bool]] = {}
         choices = [(penalty, whole) for whole in (True, False) for penalty in self.penalties]
@@ -58,7 +59,7 @@ class Ridge(PointForecaster):
     def _refit(self, panel: Panel, split: Split, seed: int) -> None:
         if not self.refit:
             return
-        both = np.concatenate([self._origins_of(split, part) for part in ("train", "validation")])
+        both = np.concatenate([self._origins_of(split, part) for part in _PARTS])
         for h, f in self._coefficients:
             gram, moment = self._moments(panel, np.unique(both), h, f)
             penalty, whole = self._choice[h, f]
@@ -68,8 +69,8 @@ class Ridge(PointForecaster):
         """Features that are not used: none, or all but recent values and the one."""
         return slice(0, 0) if whole else slice(self.window, gram.shape[-1] - 1)
 
-    def _origins_of(self, split: Split, part: str) -> np.ndarray:
-        return split.origins(part, self.horizons, self.window)  # type: ignore[arg-type]  # one of the parts
+    def _origins_of(self, split: Split, part: Part) -> np.ndarray:
+        return split.origins(part, self.horizons, self.window)
 
     def _point(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         point = np.empty((len(origins), len(self.zones), len(self.horizons), len(self.targets)), np.float32)

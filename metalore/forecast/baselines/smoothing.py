@@ -79,7 +79,8 @@ class Smoothing(PointForecaster):
 
 def _series(panel: Panel) -> np.ndarray:
     """Zones and targets side by side, [t, s]."""
-    return panel.values.reshape(len(panel), -1)
+    series: np.ndarray = panel.values.reshape(len(panel), -1)
+    return series
 
 
 def _season(values: np.ndarray, period: int, level: np.ndarray) -> np.ndarray:
