@@ -77,11 +77,10 @@ class Boosting(PointForecaster):
 
     def _point(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         point = np.empty((len(origins), len(self.zones), len(self.horizons), len(self.targets)), np.float32)
-        for h in range(len(self.horizons)):
-            for f, model in enumerate(self._models):
-                x = self._design(panel, origins, h, f)
-                change = model.predict(x.reshape(-1, x.shape[-1])).reshape(x.shape[:2])
-                point[:, :, h, f] = x[..., 0] + change
+        for f, model in enumerate(self._models):  # all horizons in one call, which costs much however little it asks
+            x = np.stack([self._design(panel, origins, h, f) for h in range(len(self.horizons))], axis=2)
+            change = model.predict(x.reshape(-1, x.shape[-1])).reshape(x.shape[:3])
+            point[..., f] = x[..., 0] + change
         return self._scaler.unscaled_forecast(point)
 
     def _design(self, panel: Panel, origins: np.ndarray, h: int, f: int) -> np.ndarray:
