@@ -1,0 +1,38 @@
+"""Forecasts for each zone: panels of telemetry, forecasters under one interface, and the protocol that judges them."""
+
+from __future__ import annotations
+
+from metalore.forecast.errors import ForecastError
+from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, PointForecaster, Progress
+from metalore.forecast.metrics import Scores, score
+from metalore.forecast.panel import INTENT_SIZE, TARGETS, Edges, Panel
+from metalore.forecast.protocol import PROTOCOLS, Protocol, compare, evaluate, protocol, summary
+from metalore.forecast.registry import NAMES, make_forecaster
+from metalore.forecast.scaling import Scaler
+from metalore.forecast.splits import Part, Split
+
+__all__ = [
+    "INTENT_SIZE",
+    "MEDIAN",
+    "NAMES",
+    "PROTOCOLS",
+    "QUANTILES",
+    "TARGETS",
+    "Edges",
+    "ForecastError",
+    "Forecaster",
+    "Panel",
+    "Part",
+    "PointForecaster",
+    "Progress",
+    "Protocol",
+    "Scaler",
+    "Scores",
+    "Split",
+    "compare",
+    "evaluate",
+    "make_forecaster",
+    "protocol",
+    "score",
+    "summary",
+]
