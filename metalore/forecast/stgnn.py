@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.functional import dropout, relu
 
+from metalore.forecast.forecaster import QUANTILES
 from metalore.forecast.panel import INTENT_SIZE, Edges
+from metalore.forecast.quantiles import ordered
 
 _DENSE = 512
 """Up to so many zones a graph is kept as a matrix, which is faster for few; edges take memory as there are edges."""
@@ -31,6 +33,7 @@ class Shape:
         graph: whether hidden states spread over the given edges, in both directions.
         hubs: of the learned adjacency; 0 for none. It needs embedded zones.
         intent: whether the embedding of each zone's intent is taken.
+        straight: whether a linear forecast, the same for all zones, is added to the median.
         hidden: width.
         layers: each looks one edge farther.
         dropout: part of hidden numbers that are left out in training.
@@ -45,6 +48,7 @@ class Shape:
     graph: bool = True
     hubs: int = 0
     intent: bool = False
+    straight: bool = False
     hidden: int = 64
     layers: int = 2
     dropout: float = 0.1
@@ -111,12 +115,12 @@ class Hubs(nn.Module):
 class Layer(nn.Module):
     """A zone's hidden state and those of its surroundings, through an MLP, added to the state."""
 
-    def __init__(self, hidden: int, surroundings: int, dropout: float) -> None:
+    def __init__(self, hidden: int, surroundings: int, left_out: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(hidden)
         self.mix = nn.Linear(hidden * (1 + surroundings), hidden)
         self.out = nn.Linear(hidden, hidden)
-        self.dropout = dropout
+        self.left_out = left_out
 
     def forward(self, hidden: Tensor, neighbours: Neighbours | None, hubs: Hubs | None) -> Tensor:
         normed = self.norm(hidden)
@@ -125,7 +129,7 @@ class Layer(nn.Module):
             seen += neighbours(normed)
         if hubs is not None:
             seen.append(hubs(normed))
-        mixed = F.dropout(F.relu(self.mix(torch.cat(seen, dim=-1))), self.dropout, self.training)
+        mixed = dropout(relu(self.mix(torch.cat(seen, dim=-1))), self.left_out, self.training)
         added: Tensor = hidden + self.out(mixed)
         return added
 
@@ -136,8 +140,8 @@ class STGNN(nn.Module):
     Follows STID (Shao, Zhang, Wang, Wei and Xu 2022, "Spatial-Temporal Identity: A Simple yet Effective Baseline for
     Multivariate Time Series Forecasting") in its core: the window of each zone, read whole by a linear layer, plus
     learned embeddings of the zone, the time of day and the day of the week, through residual MLPs. And Graph WaveNet
-    (Wu, Pan, Long, Jiang and Zhang 2019, "Graph WaveNet for Deep Spatial-Temporal Graph Modeling") in how zones see each
-    other: diffusion over the given graph in both directions, and over a learned one.
+    (Wu, Pan, Long, Jiang and Zhang 2019, "Graph WaveNet for Deep Spatial-Temporal Graph Modeling") in how zones see
+    each other: diffusion over the given graph in both directions, and over a learned one.
 
     Differently from the original STID: hidden states spread over the graphs in every layer; embeddings are added to the
     projected window instead of appended, which is the same with one linear layer fewer; layers are normalized; the
@@ -156,6 +160,9 @@ class STGNN(nn.Module):
         self.shape = shape
         hidden = shape.hidden
         self.window = nn.Linear(shape.known, hidden)
+        self.straight = nn.Linear(shape.known, shape.horizons * shape.targets, bias=False) if shape.straight else None
+        if self.straight is not None:
+            nn.init.zeros_(self.straight.weight)
         self.zone = _embedding(shape.zones, hidden)
         self.day, self.week = _embedding(shape.day, hidden), _embedding(shape.week, hidden)
         self.intent = nn.Linear(INTENT_SIZE, hidden, bias=False) if shape.intent else None
@@ -163,12 +170,12 @@ class STGNN(nn.Module):
         self.hubs = Hubs(shape.zones, shape.hubs) if shape.hubs and shape.zones else None
         surroundings = 2 * shape.graph + (self.hubs is not None)
         self.layers = nn.ModuleList(Layer(hidden, surroundings, shape.dropout) for _ in range(shape.layers))
-        self.head = nn.Linear(hidden, shape.horizons * shape.targets * 3)
+        self.head = nn.Linear(hidden, shape.horizons * shape.targets * len(QUANTILES))
         # The first forecast is the last known value, with a width of about half a deviation.
         nn.init.zeros_(self.head.weight)
         nn.init.constant_(self.head.bias, -0.5)
         with torch.no_grad():
-            self.head.bias.view(-1, 3)[:, 0] = 0.0
+            self.head.bias.view(-1, len(QUANTILES))[:, 0] = 0.0
 
     def forward(
         self,
@@ -207,8 +214,12 @@ class STGNN(nn.Module):
         hidden = self._with_intent(hidden, intent)
         for layer in self.layers:
             hidden = layer(hidden, neighbours if shape.graph else None, self.hubs)
-        raw = self.head(F.relu(hidden)).float()
-        return self._quantiles(raw.view(*raw.shape[:2], shape.horizons, shape.targets, 3), last, least, scale)
+        raw = self.head(relu(hidden)).float()
+        raw = raw.view(*raw.shape[:2], shape.horizons, shape.targets, len(QUANTILES))
+        if self.straight is not None:
+            line = self.straight(known).float().view(*raw.shape[:-1])
+            raw = torch.cat([raw[..., :1] + line[..., None], raw[..., 1:]], dim=-1)
+        return self._quantiles(raw, last, least, scale)
 
     def _with_intent(self, hidden: Tensor, intent: Tensor | None) -> Tensor:
         if self.intent is None or self.no_intent is None:
@@ -220,8 +231,7 @@ class STGNN(nn.Module):
 
     @staticmethod
     def _quantiles(raw: Tensor, last: Tensor, least: Tensor | None, scale: Tensor | None) -> Tensor:
-        middle, below, above = raw[..., 0], F.softplus(raw[..., 1]), F.softplus(raw[..., 2])
-        change = torch.stack([middle - below, middle, middle + above], dim=-1)
+        change = ordered(raw)
         if scale is not None:
             change = change * scale[:, :, None, :, None]
         quantiles = last[:, :, None, :, None] + change

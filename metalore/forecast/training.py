@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from metalore.forecast.errors import ForecastError
-from metalore.forecast.forecaster import QUANTILES, Forecaster, Progress
+from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, Progress
 from metalore.forecast.panel import Edges, Panel
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Split
@@ -65,7 +65,7 @@ def loss_of(quantiles: Tensor, actual: Tensor, weight: Tensor, squared: float) -
     pinball = 2 * torch.maximum(levels * errors, (levels - 1) * errors).mean(dim=-1)
     # Weights count twice in the square, as deviations do.
     heavy = there * weight[:, None]
-    square = (errors[..., 1] ** 2 * heavy).sum() / heavy.sum().clamp_min(1e-9)
+    square = (errors[..., MEDIAN] ** 2 * heavy).sum() / heavy.sum().clamp_min(1e-9)
     return (pinball * there).sum() / there.sum().clamp_min(1e-9) + squared * square
 
 
@@ -81,6 +81,7 @@ class STGNNForecaster(Forecaster):
         past: whether the same time of earlier days and weeks is shown.
         intent: whether intent is shown, where the panel has it.
         relative: see :class:`metalore.forecast.windows.Layout`.
+        straight: whether a linear forecast is added, the same for all zones.
         inductive: without anything that belongs to a certain zone, so that it forecasts zones that it has not seen from
             their history and their place in the graph.
         recipe: how to train; or its fields as a dictionary.
@@ -101,6 +102,7 @@ class STGNNForecaster(Forecaster):
         past: bool = True,
         intent: bool = True,
         relative: bool = False,
+        straight: bool = False,
         inductive: bool = False,
         recipe: Recipe | dict[str, Any] | None = None,
         device: str | None = None,
@@ -109,7 +111,7 @@ class STGNNForecaster(Forecaster):
             raise ForecastError(f"the network's window is {window}; at least one interval is needed")
         self.window, self.same_zones = window, not inductive
         self.hidden, self.layers, self.dropout, self.hubs = hidden, layers, dropout, hubs
-        self.graph, self.inductive = graph, inductive
+        self.graph, self.straight, self.inductive = graph, straight, inductive
         self.shows = {"calendar": calendar, "past": past, "intent": intent, "relative": relative}
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**(recipe or {}))
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -134,7 +136,7 @@ class STGNNForecaster(Forecaster):
         shape = Shape(
             known=self._layout.known, horizons=len(self.horizons), targets=len(self.targets), zones=zones,
             day=self._layout.day, week=self._layout.week, graph=graph, hubs=self.hubs, intent=self._layout.intent,
-            hidden=self.hidden, layers=self.layers, dropout=self.dropout,
+            straight=self.straight, hidden=self.hidden, layers=self.layers, dropout=self.dropout,
         )  # fmt: skip
         self.network = STGNN(shape).to(self.device)
         self._edges: Edges | None = None
@@ -160,7 +162,7 @@ class STGNNForecaster(Forecaster):
             for origins in np.array_split(rng.permutation(train), steps):
                 loss = self._loss(windows, panel, origins, weight)
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
                 torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
                 optimizer.step()
                 schedule.step()
