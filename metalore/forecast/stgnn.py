@@ -48,7 +48,7 @@ class Shape:
     graph: bool = True
     hubs: int = 0
     intent: bool = False
-    straight: bool = False
+    straight: bool = True
     hidden: int = 64
     layers: int = 2
     dropout: float = 0.1

@@ -41,7 +41,7 @@ class Recipe:
         clip: largest norm of a gradient.
     """
 
-    epochs: int = 15
+    epochs: int = 12
     patience: int = 8
     learning_rate: float = 4e-3
     batch: int = 64
@@ -102,7 +102,7 @@ class STGNNForecaster(Forecaster):
         past: bool = True,
         intent: bool = True,
         relative: bool = False,
-        straight: bool = False,
+        straight: bool = True,
         inductive: bool = False,
         recipe: Recipe | dict[str, Any] | None = None,
         device: str | None = None,

@@ -19,6 +19,8 @@ from metalore.forecast.scaling import Scaler
 _PERIODS_S = (DAY_S, WEEK_S, 2 * WEEK_S, 3 * WEEK_S, 4 * WEEK_S)
 _AROUND = 1
 """Intervals around the same time of an earlier day that are shown too: what happens then need not be punctual."""
+_OFTEN = 8
+"""So many times an earlier time must fit into the training part."""
 _DAY_PARTS = 288
 """A day has at most so many embeddings, which is one for every 5 minutes."""
 _LEAST_SPREAD = 0.01
@@ -65,12 +67,16 @@ class Layout:
         intent: bool = True,
         relative: bool = False,
     ) -> Layout:
-        """What a training part of `train` intervals gives: a period counts if it fits into it twice."""
+        """What a training part of `train` intervals gives.
+
+        The calendar counts if its period fits into it twice; the same time of earlier days only if that lies back less
+        than an eighth of it: learned from a few days only, it makes forecasts worse.
+        """
         twice = train // 2
         day, week = panel.steps(DAY_S), panel.steps(WEEK_S)
         periods = [panel.steps(period) for period in _PERIODS_S] if past else []
         # Behind the farthest horizon, or what is "around" would lie in the future.
-        lags = tuple(lag for lag in periods if horizons[-1] + _AROUND <= lag <= twice)
+        lags = tuple(lag for lag in periods if horizons[-1] + _AROUND <= lag <= train // _OFTEN)
         return cls(
             window,
             horizons,

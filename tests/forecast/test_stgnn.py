@@ -117,7 +117,7 @@ def test_a_window_is_what_it_says() -> None:
     made = made_panel(gaps=0.0, targets=1)
     split = Split.by_parts(made)
     layout = Layout.of(made, split.validation, 3, (1, 2))
-    assert layout.lags == (24, 168, 336)
+    assert layout.lags == (24,)
     assert (layout.day, layout.week) == (24, 7)
     from metalore.forecast.scaling import Scaler
 
@@ -125,7 +125,7 @@ def test_a_window_is_what_it_says() -> None:
     batch = Windows(made, layout, scaler, None, np.array([700])).batch(np.array([700]))
     values = made.values[:, 1, 0]
     expected = [*values[698:701]] + [0] * 3
-    expected += [values[700 + step - lag] for lag in layout.lags for step in (0, 1, 2, 3)] + [0] * 12
+    expected += [values[700 + step - lag] for lag in layout.lags for step in (0, 1, 2, 3)] + [0] * 4
     np.testing.assert_allclose(batch.known[0, 1].numpy(), expected)
     assert batch.known.shape == (1, 3, layout.known)
     assert batch.last[0, 1, 0] == values[700]
