@@ -1,0 +1,238 @@
+"""How the graph network is trained, and how it forecasts."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metalore.forecast.errors import ForecastError
+from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, Progress
+from metalore.forecast.panel import Edges, Panel
+from metalore.forecast.scaling import Scaler
+from metalore.forecast.splits import Split
+from metalore.forecast.stgnn import STGNN, Neighbours, Shape
+from metalore.forecast.windows import Batch, Layout, Windows
+
+_LEAST_STEPS = 40
+"""An epoch has at least so many steps, with smaller batches if it must."""
+_MOST_ZONES = 65_536
+"""Windows times zones in a batch, so that memory stays small with many zones."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Attributes:
+        epochs: passes over the training windows; the learning rate rises and falls once over all of them
+            (Smith and Topin 2019), so that the last ones are usually the best.
+        patience: epochs without a better validation loss after which it stops.
+        learning_rate: the highest.
+        batch: windows in a step, at most.
+        weight_decay: of AdamW (Loshchilov and Hutter 2019).
+        squared: weight of the median's squared error beside the quantile loss. Alone the latter ignores how far off a
+            burst is; with a part of it the RMSE falls by some percent and the MAE hardly rises.
+        clip: largest norm of a gradient.
+    """
+
+    epochs: int = 12
+    patience: int = 8
+    learning_rate: float = 4e-3
+    batch: int = 64
+    weight_decay: float = 1e-4
+    squared: float = 0.2
+    clip: float = 1.0
+
+
+def loss_of(quantiles: Tensor, actual: Tensor, weight: Tensor, squared: float) -> Tensor:
+    """Quantile loss (Koenker and Bassett 1978) over what was measured, plus a part of the median's squared error.
+
+    Args:
+        quantiles: [b, z, h, f, q].
+        actual: [b, z, h, f], NaN where nothing was measured.
+        weight: of each zone and target [z, f].
+        squared: that part.
+    """
+    there = (~torch.isnan(actual)) * weight[:, None]
+    errors = torch.nan_to_num(actual)[..., None] - quantiles
+    levels = torch.tensor(QUANTILES, device=errors.device)
+    pinball = 2 * torch.maximum(levels * errors, (levels - 1) * errors).mean(dim=-1)
+    # Weights count twice in the square, as deviations do.
+    heavy = there * weight[:, None]
+    square = (errors[..., MEDIAN] ** 2 * heavy).sum() / heavy.sum().clamp_min(1e-9)
+    return (pinball * there).sum() / there.sum().clamp_min(1e-9) + squared * square
+
+
+class STGNNForecaster(Forecaster):
+    """The graph network (:class:`metalore.forecast.stgnn.STGNN`) as a forecaster.
+
+    Args:
+        window: intervals that it sees.
+        hidden, layers, dropout: size of the network.
+        graph: whether zones see their neighbours; a panel without edges has none.
+        hubs: size of the learned adjacency; 0 for none.
+        calendar: whether time of day and day of week have embeddings.
+        past: whether the same time of earlier days and weeks is shown.
+        intent: whether intent is shown, where the panel has it.
+        relative: see :class:`metalore.forecast.windows.Layout`.
+        straight: whether a linear forecast is added, the same for all zones.
+        inductive: without anything that belongs to a certain zone, so that it forecasts zones that it has not seen from
+            their history and their place in the graph.
+        recipe: how to train; or its fields as a dictionary.
+        device: where; unset: a GPU if there is one.
+    """
+
+    name = "stgnn"
+
+    def __init__(
+        self,
+        window: int = 12,
+        hidden: int = 64,
+        layers: int = 2,
+        dropout: float = 0.1,
+        graph: bool = True,
+        hubs: int = 10,
+        calendar: bool = True,
+        past: bool = True,
+        intent: bool = True,
+        relative: bool = False,
+        straight: bool = True,
+        inductive: bool = False,
+        recipe: Recipe | dict[str, Any] | None = None,
+        device: str | None = None,
+    ) -> None:
+        if window < 1:
+            raise ForecastError(f"the network's window is {window}; at least one interval is needed")
+        self.window, self.same_zones = window, not inductive
+        self.hidden, self.layers, self.dropout, self.hubs = hidden, layers, dropout, hubs
+        self.graph, self.straight, self.inductive = graph, straight, inductive
+        self.shows = {"calendar": calendar, "past": past, "intent": intent, "relative": relative}
+        self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**(recipe or {}))
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.history: list[dict[str, float]] = []
+
+    # -- learning ------------------------------------------------------------------------------------------------------
+
+    def _fit(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            self._prepare(panel, split)
+            self._train(panel, split, np.random.default_rng(seed), progress)
+
+    def _prepare(self, panel: Panel, split: Split) -> None:
+        train = split.rows("train")
+        self._layout = Layout.of(panel, split.validation, self.window, self.horizons, **self.shows)
+        by: Any = "target" if self.inductive else "zone"
+        self._scaler = Scaler.fit(panel, split, by)
+        self._input_scaler = None if panel.input_values is None else Scaler.of(panel.input_values[train], by)
+        graph = self.graph and panel.edges is not None and len(panel.edges) > 0
+        zones = 0 if self.inductive or len(panel.zones) == 1 else len(panel.zones)
+        shape = Shape(
+            known=self._layout.known, horizons=len(self.horizons), targets=len(self.targets), zones=zones,
+            day=self._layout.day, week=self._layout.week, graph=graph, hubs=self.hubs, intent=self._layout.intent,
+            straight=self.straight, hidden=self.hidden, layers=self.layers, dropout=self.dropout,
+        )  # fmt: skip
+        self.network = STGNN(shape).to(self.device)
+        self._edges: Edges | None = None
+
+    def _train(self, panel: Panel, split: Split, rng: np.random.Generator, progress: Progress | None) -> None:
+        recipe = self.recipe
+        train, validation = (split.origins(part, self.horizons, self.window) for part in ("train", "validation"))
+        windows = self._windows(panel, np.concatenate([train, validation]))
+        weight = self._weight()
+        size = max(1, min(recipe.batch, len(train) // _LEAST_STEPS, _MOST_ZONES // len(panel.zones)))
+        steps = math.ceil(len(train) / size)
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1, cycle_momentum=False
+        )
+        best, best_epoch, kept = math.inf, 0, copy.deepcopy(self.network.state_dict())
+        self.history = []
+        for epoch in range(recipe.epochs):
+            total = 0.0
+            self.network.train()
+            for origins in np.array_split(rng.permutation(train), steps):
+                loss = self._loss(windows, panel, origins, weight)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+                torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+                optimizer.step()
+                schedule.step()
+                total += float(loss.detach())
+            judged = self._validate(windows, panel, validation, weight, size)
+            self.history.append({"epoch": epoch + 1, "train": total / steps, "validation": judged})
+            if judged < best:
+                best, best_epoch, kept = judged, epoch, copy.deepcopy(self.network.state_dict())
+            if progress:
+                progress(epoch + 1, recipe.epochs, f"loss {total / steps:.4f}, validation {judged:.4f}")
+            if epoch - best_epoch >= recipe.patience:
+                break
+        if not math.isfinite(best):
+            raise ForecastError("training diverged: no epoch has a finite validation loss; lower the learning rate")
+        self.network.load_state_dict(kept)
+
+    def _weight(self) -> Tensor:
+        """Deviation of each zone over the mean one: an error counts in the unit of its target, not of its zone."""
+        deviation = self._scaler.deviation
+        share = np.broadcast_to(deviation / deviation.mean(axis=0), (len(self.zones), len(self.targets)))
+        return torch.from_numpy(share.copy()).to(self.device)
+
+    def _loss(self, windows: Windows, panel: Panel, origins: np.ndarray, weight: Tensor) -> Tensor:
+        actual = panel.actual(origins, self.horizons)
+        scaled = (actual - self._scaler.mean[:, None]) / self._scaler.deviation[:, None]
+        truth = torch.from_numpy(scaled.astype(np.float32)).to(self.device)
+        quantiles = self._forward(panel, windows.batch(origins))
+        return loss_of(quantiles, truth, weight, self.recipe.squared)
+
+    @torch.no_grad()
+    def _validate(self, windows: Windows, panel: Panel, origins: np.ndarray, weight: Tensor, size: int) -> float:
+        self.network.eval()
+        pieces = np.array_split(origins, math.ceil(len(origins) / size))
+        losses = [float(self._loss(windows, panel, piece, weight)) * len(piece) for piece in pieces]
+        return sum(losses) / len(origins)
+
+    # -- forecasting ---------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _predict(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
+        self.network.eval()
+        step = max(1, min(256, _MOST_ZONES // len(panel.zones)))
+        pieces = [origins[i : i + step] for i in range(0, len(origins), step)]
+        windows = self._windows(panel, origins)
+        scaled = [self._forward(panel, windows.batch(piece)).cpu().numpy() for piece in pieces]
+        if not scaled:
+            return np.empty((0, len(panel.zones), len(self.horizons), len(self.targets), len(QUANTILES)), np.float32)
+        return self._scaler.unscaled_forecast(np.concatenate(scaled))
+
+    def _windows(self, panel: Panel, origins: np.ndarray) -> Windows:
+        return Windows(panel, self._layout, self._scaler, self._input_scaler, origins, self.device)
+
+    def _forward(self, panel: Panel, batch: Batch) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            quantiles: Tensor = self.network(
+                batch.known, batch.last, self._neighbours_of(panel), batch.day, batch.week, batch.intent,
+                self._least(panel), batch.scale,
+            )  # fmt: skip
+        return quantiles
+
+    def _neighbours_of(self, panel: Panel) -> Neighbours | None:
+        if not self.network.shape.graph:
+            return None
+        if panel.edges is None:
+            raise ForecastError(f"{self.name} was fitted with a graph, and {panel.name} has none")
+        if panel.edges is not self._edges:
+            self._edges, self._neighbours = panel.edges, Neighbours(panel.edges).to(self.device)
+        return self._neighbours
+
+    def _least(self, panel: Panel) -> Tensor:
+        assert panel.lowest is not None  # set by the panel
+        bound = (panel.lowest - self._scaler.mean) / self._scaler.deviation
+        return torch.from_numpy(bound.astype(np.float32)).to(self.device)
