@@ -24,7 +24,7 @@ from metalore.autoscale.model import CPU, MEMORY, Usage
 from metalore.autoscale.recommender import Recommender
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.recommenders.threshold import Threshold
-from metalore.autoscale.registry import make_recommender
+from metalore.autoscale.registry import check_recommender, make_recommender
 from metalore.autoscale.safety import Safety
 from metalore.autoscale.simulated import Policy, Row, SimulatedCity
 from metalore.intervals import Estimate, bootstrap_mean, paired_difference
@@ -141,6 +141,7 @@ def candidate(text: str, scenario: Scenario) -> Candidate:
     """
     name, _, rest = text.partition(":")
     settings: dict[str, Any] = dict(_setting(part, text) for part in rest.split(",") if part)
+    check_recommender(name, settings)
     if name == Threshold.name:
         cores = max(station.compute_gcycle_s for station in scenario.stations) / scenario.core_ghz
         settings = {"scale": cores / Threshold.most[CPU]} | settings
@@ -152,8 +153,6 @@ def candidate(text: str, scenario: Scenario) -> Candidate:
         }.get(name, {})
         return make_recommender(name, **given, **settings)
 
-    if name not in ("static", "foresight"):
-        make_recommender(name, **settings)  # refuses now what cannot be
     return make
 
 
@@ -219,7 +218,7 @@ def run_demand(plan: Plan, seed: int, told: Callable[[Row], None] = lambda row: 
     history, state = city.usage(), world.state()
     for _ in range(plan.intervals):
         told(city.advance())
-    coming = city.usage().since(city.now() - (plan.intervals - 0.5) * plan.interval_s)
+    coming = city.usage().since(city.now() - (plan.intervals + 0.5) * plan.interval_s)
     return Demand(history, coming.times, coming.used, state)
 
 

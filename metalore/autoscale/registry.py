@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 from metalore.autoscale.errors import unknown
@@ -30,11 +31,19 @@ def make_recommender(name: str, **settings: Any) -> Recommender:
     Raises:
         AutoscaleError: no such name or setting.
     """
+    check_recommender(name, settings)
+    return _CLASSES[name](**settings)
+
+
+def check_recommender(name: str, settings: Iterable[str]) -> None:
+    """Refuse names that do not exist.
+
+    Raises:
+        AutoscaleError: no such recommender, or none of its settings.
+    """
     if name not in _CLASSES:
         raise unknown("recommender", name, NAMES, "MetaLore")
-    cls = _CLASSES[name]
-    known = list(inspect.signature(cls).parameters)
+    known = list(inspect.signature(_CLASSES[name]).parameters)
     for setting in settings:
         if setting not in known:
             raise unknown("setting", setting, known, name)
-    return cls(**settings)

@@ -13,7 +13,7 @@ from metalore.autoscale.recommender import Advice, Recommender, State
 
 @dataclass(frozen=True, eq=False)
 class Static(Recommender):
-    """What is given, or the highest use of the history that is there at the first decision, and some more.
+    """What is given, or the highest use of the history that is there when a zone is first seen, and some more.
 
     Attributes:
         amounts: [z, r]; unset: the peak of the history.
@@ -26,16 +26,16 @@ class Static(Recommender):
     headroom: float = 0.1
 
     def recommend(self, seen: Seen, state: State) -> Advice:
-        peak = self.amounts if self.amounts is not None else state.get("peak", _peak(seen))
+        peak = self.amounts if self.amounts is not None else _peak(seen, state)
         wanted = peak * (1 + self.headroom)
         what = "a fixed amount" if self.amounts is not None else "the peak of the history"
         reasons = tuple(Reason(self.name, f"{what} and {self.headroom:.0%}: {in_words(row)}") for row in wanted)
         return Advice(wanted, reasons, {"peak": peak})
 
 
-def _peak(seen: Seen) -> np.ndarray:
-    """The highest use that is known, [z, r]; NaN where nothing is."""
-    if len(seen.usage) == 0:
-        return np.full((len(seen.usage.zones), len(RESOURCES)), np.nan)
-    peak: np.ndarray = np.fmax.reduce(seen.usage.used, axis=0)
-    return peak
+def _peak(seen: Seen, state: State) -> np.ndarray:
+    """What was found before, else the highest use that is known, [z, r]; NaN where nothing is."""
+    before = state.get("peak", np.full((len(seen.usage.zones), len(RESOURCES)), np.nan))
+    if len(seen.usage) == 0 or not np.isnan(before).any():
+        return before
+    return np.where(np.isnan(before), np.fmax.reduce(seen.usage.used, axis=0), before)
