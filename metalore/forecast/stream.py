@@ -10,7 +10,7 @@ import copy
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from metalore.forecast.weights import Arrays
 if TYPE_CHECKING:
     import pandas as pd
 
-    Given = pd.DataFrame | Sequence[Mapping[str, Any]]
+    Given: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 _SLACK = 1e-6
 """Times may be off the grid by this part of an interval."""
@@ -412,7 +412,7 @@ class Stream:
                 f"a forecast at {_seconds(at)} cannot be had; it can be at {_seconds(self._time_of(first))} to "
                 f"{_seconds(self._time_of(last))}, every {_seconds(self.frame.interval_s)}"
             )
-        return round(exact)
+        return int(round(exact))
 
     def _panel(self, values: np.ndarray) -> Panel:
         """A panel that begins with the window and has these values [r, z, c]."""
