@@ -406,13 +406,13 @@ class Stream:
     def _step_of(self, at: float) -> int:
         assert self._newest is not None
         first, last = self._newest - self.late, self._newest + self.jump
-        exact = (at - self.frame.times[0]) / self.frame.interval_s
+        exact = float((at - self.frame.times[0]) / self.frame.interval_s)
         if not (first - _SLACK <= exact <= last + _SLACK and abs(exact - round(exact)) <= _SLACK):
             raise ForecastError(
                 f"a forecast at {_seconds(at)} cannot be had; it can be at {_seconds(self._time_of(first))} to "
                 f"{_seconds(self._time_of(last))}, every {_seconds(self.frame.interval_s)}"
             )
-        return int(round(exact))
+        return round(exact)
 
     def _panel(self, values: np.ndarray) -> Panel:
         """A panel that begins with the window and has these values [r, z, c]."""
