@@ -219,7 +219,7 @@ class STGNNForecaster(Forecaster):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             quantiles: Tensor = self.network(
                 batch.known, batch.last, self._neighbours_of(panel), batch.day, batch.week, batch.intent,
-                self._least(panel), batch.scale,
+                batch.intent_of, self._least(panel), batch.scale,
             )  # fmt: skip
         return quantiles
 

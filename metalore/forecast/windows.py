@@ -117,6 +117,7 @@ class Batch:
     day: Tensor | None
     week: Tensor | None
     intent: Tensor | None
+    intent_of: Tensor | None
     scale: Tensor | None
 
 
@@ -153,8 +154,8 @@ class Windows:
         self._scaled = torch.from_numpy(np.concatenate(columns, axis=-1)).to(device)
         self._gaps = bool(torch.isnan(self._scaled).any()) or bool((wanted < 0).any())
         self._intent = None
-        if layout.intent and panel.intent is not None and panel.intent.ndim == 2:
-            self._intent = torch.from_numpy(panel.intent.copy()).to(device)
+        if layout.intent and panel.intent is not None:
+            self._intent = torch.from_numpy(np.nan_to_num(panel.intent)).to(device)
 
     def batch(self, origins: np.ndarray) -> Batch:
         """Windows with these origins."""
@@ -177,6 +178,7 @@ class Windows:
             last,
             self._calendar(self.panel.week_s(origins + layout.horizons[0]) % DAY_S, DAY_S, layout.day),
             self._calendar(self.panel.week_s(origins + layout.horizons[0]), WEEK_S, layout.week),
+            self._intent,
             self._intent_at(origins),
             None if scale is None else scale[..., : layout.targets],
         )
@@ -210,9 +212,9 @@ class Windows:
         return torch.from_numpy((seconds / period_s * parts + 1e-6).astype(np.int64) % parts).to(self.device)
 
     def _intent_at(self, origins: np.ndarray) -> Tensor | None:
-        if not self.layout.intent or self.panel.intent is None or self._intent is not None:
-            return self._intent
-        return torch.from_numpy(self.panel.intent[origins]).to(self.device)
+        if self._intent is None:
+            return None
+        return torch.from_numpy(np.array(self.panel.intent_at(origins), np.int64)).to(self.device)
 
 
 def _relative(recent: Tensor) -> tuple[Tensor, Tensor]:

@@ -90,8 +90,8 @@ def test_hubs_are_a_row_stochastic_adjacency() -> None:
 def test_intent_counts_where_it_is_there() -> None:
     network = random_network(intent=True, graph=False, hubs=0)
     intent = torch.randn(5, 1024)
-    intent[3:] = torch.nan
-    with_intent, without = network(KNOWN, LAST, intent=intent), network(KNOWN, LAST)
+    intent_of = torch.tensor([0, 1, 2, -1, -1]).expand(len(KNOWN), -1)
+    with_intent, without = network(KNOWN, LAST, intent=intent, intent_of=intent_of), network(KNOWN, LAST)
     assert not torch.isnan(with_intent).any()
     torch.testing.assert_close(with_intent[:, 3:], without[:, 3:])
     assert ((with_intent[:, :3] - without[:, :3]).abs().amax(dim=(0, 2, 3, 4)) > 0.1).all()
@@ -223,15 +223,15 @@ def test_announced_events_and_intent_are_used() -> None:
     rows, zones = 1200, 3
     event = (random.random((rows, zones, 1)) < 0.2).astype(float)
     meaning, wants = random.standard_normal((rows, zones)), random.standard_normal(1024)
-    intent = (meaning[..., None] * wants).astype(np.float32)
+    intent = (meaning.reshape(-1, 1) * wants).astype(np.float32)
     later = np.concatenate([np.zeros((1, zones)), meaning[:-1]])
     values = 0.1 * random.standard_normal((rows, zones, 1)) + 2 * event + later[..., None]
     made = Panel(np.arange(rows) * 60.0, ("a", "b", "c"), ("x",), values, 60.0, events=("match",), event_values=event,
-                 intent=intent)  # fmt: skip
+                 intent=intent, intent_of=np.arange(rows * zones).reshape(rows, zones))  # fmt: skip
     split = Split.by_parts(made)
     settings: dict[str, Any] = {**QUICK, "recipe": {"epochs": 12}}
     both = error_of(STGNNForecaster(**settings).fit(made, split, (1,)), made, split)
-    blind = made.updated(intent=None)
+    blind = made.updated(intent=None, intent_of=None)
     events = error_of(STGNNForecaster(**settings).fit(blind, split, (1,)), blind, split)
     assert (both < 0.4).all(), both
     assert (events > 0.8).all(), events
