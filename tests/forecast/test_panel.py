@@ -11,6 +11,7 @@ from forecast.synthetic import HOUR_S, panel
 from telemetry.made import ZONES, graph, table
 
 from metalore.forecast import INTENT_SIZE, Edges, ForecastError, Panel
+from metalore.scenario import City, Event, load
 from metalore.telemetry import record
 from metalore.telemetry.datasets import SeriesTable
 
@@ -74,6 +75,21 @@ def test_an_interval_without_any_row_is_a_gap() -> None:
     made = Panel.of(rows[rows["time_s"] != 3600.0], ["cpu_cores"])
     assert len(made) == 5
     assert np.isnan(made.values[2]).all()
+
+
+def test_a_recording_brings_what_its_city_plans(tmp_path: Path) -> None:
+    zone = "zone-001"
+    planned = (
+        Event(name="fair", zone=zone, from_s=300, duration_s=120, lead_s=90),
+        Event(name="train", zone=zone, from_s=60, duration_s=60, lead_s=0, every_s=240),
+    )
+    scenario = load("four-cells").updated(city=City(events=planned), max_steps=600)
+    made = Panel.of(record(scenario, tmp_path / "run", duration_s=600, interval_s=60))
+    assert len(made.event_values) == len(made) + 24 * 60
+    near, on = made.event_values[:12, made.zones.index(zone)].T
+    np.testing.assert_array_equal(near, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])  # an interval counts as it begins
+    np.testing.assert_array_equal(on, [0, 1, 0, 0, 0, 2, 1, 0, 0, 1, 0, 0])
+    assert made.event_values.sum() == 3 + 363  # the train comes once in 4 of 1450 intervals
 
 
 def test_a_recording_becomes_a_panel(tmp_path: Path) -> None:
