@@ -1,4 +1,4 @@
-"""What a learner without memory is told: recent values, the same time on earlier days and weeks, and the calendar.
+"""What a learner without memory is told: recent values, the same time on earlier days and weeks, the calendar, events.
 
 Axes: `n` windows, `z` zones, `p` features.
 """
@@ -11,6 +11,7 @@ import numpy as np
 
 from metalore.forecast.history import Usual, recent, same_time
 from metalore.forecast.panel import DAY_S, WEEK_S, Panel
+from metalore.forecast.scaling import Scaler
 
 DAYS, WEEKS = 3, 4
 """Earlier days and weeks of which the same time is shown."""
@@ -29,6 +30,7 @@ class Features:
         days, weeks: earlier days and weeks of which the same time is shown.
         weekdays: whether the days of the week differ; with less than two weeks to learn from nothing can be said.
         usual: what stands in for gaps.
+        inputs: scaler of further inputs, if there are any.
     """
 
     window: int
@@ -36,6 +38,7 @@ class Features:
     weeks: int
     weekdays: bool
     usual: Usual
+    inputs: Scaler | None = None
 
     @classmethod
     def fit(cls, panel: Panel, train: slice, window: int) -> Features:
@@ -44,7 +47,8 @@ class Features:
         day, week = panel.steps(DAY_S), panel.steps(WEEK_S)
         days = sum(day > 0 and k * day <= _LEAST_SEEN * length for k in range(1, DAYS + 1))
         weeks = sum(week > 0 and k * week <= _LEAST_SEEN * length for k in range(1, WEEKS + 1))
-        return cls(window, days, weeks, length * panel.interval_s >= 2 * WEEK_S, Usual.fit(panel, train))
+        inputs = None if panel.input_values is None else Scaler.of(panel.input_values[train])
+        return cls(window, days, weeks, length * panel.interval_s >= 2 * WEEK_S, Usual.fit(panel, train), inputs)
 
     def series(self, panel: Panel, origins: np.ndarray, horizon: int, target: int) -> np.ndarray:
         """Values of the past [n, z, p] without gaps: of the zone, its target first.
@@ -86,7 +90,11 @@ class Features:
         )
         return both
 
-    def events(self, panel: Panel, origins: np.ndarray, horizon: int) -> np.ndarray:
-        """What is announced for the interval to be forecast and for the last one known, [n, z, 2 k]."""
-        both: np.ndarray = np.concatenate([panel.events_at(origins + horizon), panel.events_at(origins)], axis=-1)
-        return both
+    def further(self, panel: Panel, origins: np.ndarray, horizon: int) -> np.ndarray:
+        """What is announced for the interval to be forecast and for the last one known, and the newest value of each
+        further input, scaled, 0 for a gap; [n, z, 2 k + i]."""
+        parts = [panel.events_at(origins + horizon), panel.events_at(origins)]
+        if self.inputs is not None and panel.input_values is not None:
+            parts.append(np.nan_to_num(self.inputs.scaled(panel.input_values[origins])))
+        whole: np.ndarray = np.concatenate(parts, axis=-1)
+        return whole

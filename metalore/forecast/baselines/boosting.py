@@ -99,6 +99,6 @@ class Boosting(PointForecaster):
             series[..., self.window :],
             np.broadcast_to(times[:, None], (*shape, times.shape[1])),
             np.broadcast_to(zones[None], (*shape, zones.shape[1])),
-            self._features.events(panel, origins, horizon),
+            self._features.further(panel, origins, horizon),
         ]
         return np.concatenate(parts, axis=-1, dtype=np.float32)

@@ -20,7 +20,7 @@ _MOST = 30_000_000
 
 
 class Ridge(PointForecaster):
-    """Linear in recent values, the same time on earlier days and weeks, the calendar and announced events.
+    """Linear in recent values, the same time on earlier days and weeks, the calendar, announced events and inputs.
 
     Normal equations with a penalty on squared coefficients (Hoerl and Kennard 1970), in units of each zone's deviation.
     What is fitted is the change from the last value, so that a large penalty means the last value. The penalty, and
@@ -28,7 +28,7 @@ class Ridge(PointForecaster):
     the validation part; quantiles are measured there too, and only then coefficients are fitted again to both parts.
 
     Args:
-        window: recent values that it sees, of its target; of the other targets it sees the newest.
+        window: recent values that it sees, of its target; of the other targets and of inputs it sees the newest.
         penalties: to choose from; one is taken as it is.
         refit: whether to fit again.
     """
@@ -96,8 +96,8 @@ class Ridge(PointForecaster):
         calendar = self._features.calendar(panel, origins, horizon)
         shared = np.broadcast_to(calendar[:, None], (len(origins), zones, calendar.shape[1]))
         ones = np.ones((len(origins), zones, 1), np.float32)
-        events = self._features.events(panel, origins, horizon)
-        return np.concatenate([series, shared, events, ones], axis=-1, dtype=np.float32)
+        further = self._features.further(panel, origins, horizon)
+        return np.concatenate([series, shared, further, ones], axis=-1, dtype=np.float32)
 
     def _windows(self, panel: Panel, origins: np.ndarray, h: int, f: int) -> tuple[np.ndarray, np.ndarray]:
         """Features [n, z, p] and scaled changes from the last value [n, z]."""
