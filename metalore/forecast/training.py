@@ -35,6 +35,7 @@ class Recipe:
         patience: epochs without a better validation loss after which it stops.
         learning_rate: the highest.
         batch: windows in a step, at most.
+        windows: in an epoch, at most, drawn anew for each: neighbouring windows of a long recording are much alike.
         weight_decay: of AdamW (Loshchilov and Hutter 2019).
         squared: weight of the median's squared error beside the quantile loss. Alone the latter ignores how far off a
             burst is; with a part of it the RMSE falls by some percent and the MAE hardly rises.
@@ -45,6 +46,7 @@ class Recipe:
     patience: int = 8
     learning_rate: float = 4e-3
     batch: int = 64
+    windows: int = 8192
     weight_decay: float = 1e-4
     squared: float = 0.2
     clip: float = 1.0
@@ -147,7 +149,8 @@ class STGNNForecaster(Forecaster):
         windows = self._windows(panel, np.concatenate([train, validation]))
         weight = self._weight()
         size = max(1, min(recipe.batch, len(train) // _LEAST_STEPS, _MOST_ZONES // len(panel.zones)))
-        steps = math.ceil(len(train) / size)
+        seen = min(len(train), recipe.windows)
+        steps = math.ceil(seen / size)
         optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -159,7 +162,7 @@ class STGNNForecaster(Forecaster):
         for epoch in range(recipe.epochs):
             total = 0.0
             self.network.train()
-            for origins in np.array_split(rng.permutation(train), steps):
+            for origins in np.array_split(rng.permutation(train)[:seen], steps):
                 loss = self._loss(windows, panel, origins, weight)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
