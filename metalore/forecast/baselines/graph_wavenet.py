@@ -197,7 +197,7 @@ class GraphWaveNet(Forecaster):
         end: int = 128,
         embedding: int = 10,
         dropout: float = 0.3,
-        epochs: int = 30,
+        epochs: int = 15,
         patience: int = 8,
         steps: int = 200,
         batch: int = 64,
