@@ -7,6 +7,7 @@ Axes: `b` windows, `t` intervals, `z` zones, `c` numbers known of a zone in an i
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,6 +29,27 @@ _ORDER = 2
 """Steps of the diffusion in a layer."""
 _MOST_ZONES = 16_384
 """Windows times zones in a batch, so that memory stays small with many zones."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the network takes and gives, beside its graphs.
+
+    Attributes:
+        known: numbers known of a zone in an interval.
+        horizons, targets: of the forecast.
+        window, channels, skip, end, embedding, dropout: see :class:`GraphWaveNet`.
+    """
+
+    known: int
+    horizons: int
+    targets: int
+    window: int
+    channels: int
+    skip: int
+    end: int
+    embedding: int
+    dropout: float
 
 
 def transitions(edges: Edges | None, zones: int) -> Tensor:
@@ -87,45 +109,33 @@ class GraphWaveNetwork(nn.Module):
     Zones come first in hidden states, [z, b, t, d], so that a step over a graph is one product of two matrices.
 
     Args:
+        shape: what goes in and out, and how large it is.
         given: transition matrices [k, z, z]; k may be 0.
-        known: numbers known of a zone in an interval.
-        horizons, targets: of the forecast.
-        window, channels, skip, end, embedding, left_out: see :class:`GraphWaveNet`.
     """
 
     given: Tensor
 
-    def __init__(
-        self,
-        given: Tensor,
-        known: int,
-        horizons: int,
-        targets: int,
-        window: int,
-        channels: int,
-        skip: int,
-        end: int,
-        embedding: int,
-        left_out: float,
-    ) -> None:
+    def __init__(self, shape: Shape, given: Tensor) -> None:
         super().__init__()
-        self.horizons, self.targets = horizons, targets
+        self.shape = shape
         self.register_buffer("given", given)
-        zones = given.shape[1]
-        self.reads, self.is_read = (nn.Parameter(torch.randn(zones, embedding)) for _ in range(2))
-        blocks = max(1, math.ceil((window - 1) / sum(_DILATIONS)))
+        self.reads, self.is_read = (nn.Parameter(torch.randn(given.shape[1], shape.embedding)) for _ in range(2))
+        channels, blocks = shape.channels, max(1, math.ceil((shape.window - 1) / sum(_DILATIONS)))
         dilations = _DILATIONS * blocks
         self.receptive_field = 1 + sum(dilations)
-        self.first = nn.Linear(known, channels)
+        self.first = nn.Linear(shape.known, channels)
         self.gated = nn.ModuleList(GatedConvolution(channels, dilation) for dilation in dilations)
-        self.skips = nn.ModuleList(nn.Linear(channels, skip) for _ in dilations)
+        self.skips = nn.ModuleList(nn.Linear(channels, shape.skip) for _ in dilations)
         # The last layer speaks through its skip connection only, which leaves before the graphs.
         self.diffusions = nn.ModuleList(
-            DiffusionConvolution(channels, len(given) + 1, left_out) for _ in dilations[:-1]
+            DiffusionConvolution(channels, len(given) + 1, shape.dropout) for _ in dilations[:-1]
         )
         self.norms = nn.ModuleList(ChannelNorm(channels) for _ in dilations[:-1])
         self.end = nn.Sequential(
-            nn.ReLU(), nn.Linear(skip, end), nn.ReLU(), nn.Linear(end, horizons * targets * len(QUANTILES))
+            nn.ReLU(),
+            nn.Linear(shape.skip, shape.end),
+            nn.ReLU(),
+            nn.Linear(shape.end, shape.horizons * shape.targets * len(QUANTILES)),
         )
 
     def adaptive(self) -> Tensor:
@@ -153,7 +163,7 @@ class GraphWaveNetwork(nn.Module):
                 spread = self.diffusions[i](gated, graphs)
                 hidden = self.norms[i](spread + hidden[:, :, -spread.shape[2] :])
         raw = self.end(skipped).transpose(0, 1)
-        raw = raw.reshape(*raw.shape[:2], self.horizons, self.targets, len(QUANTILES))
+        raw = raw.reshape(*raw.shape[:2], self.shape.horizons, self.shape.targets, len(QUANTILES))
         return ordered(torch.cat([raw[..., :1] + last[:, :, None, :, None], raw[..., 1:]], dim=-1))
 
 
@@ -199,7 +209,7 @@ class GraphWaveNet(Forecaster):
         dropout: float = 0.3,
         epochs: int = 15,
         patience: int = 8,
-        steps: int = 200,
+        steps: int = 50,
         batch: int = 64,
         rate: float = 1e-3,
         weight_decay: float = 1e-4,
@@ -210,7 +220,7 @@ class GraphWaveNet(Forecaster):
         if not (0 <= dropout < 1 and weight_decay >= 0):
             raise ForecastError(f"{self.name} needs a dropout from 0 to below 1 and a weight decay of at least 0")
         self.window, self.epochs, self.patience, self.steps, self.batch = window, epochs, patience, steps, batch
-        self.sizes = {"channels": channels, "skip": skip, "end": end, "embedding": embedding, "left_out": dropout}
+        self.channels, self.skip, self.end, self.embedding, self.dropout = channels, skip, end, embedding, dropout
         self.rate, self.weight_decay = rate, weight_decay
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
@@ -226,10 +236,12 @@ class GraphWaveNet(Forecaster):
         self._input_scaler = None if panel.input_values is None else Scaler.of(panel.input_values[train])
         self._layout = Layout(self.window, self.horizons, len(panel.targets), len(panel.inputs))
         self._weekly = split.validation * panel.interval_s >= 2 * WEEK_S
-        known = 2 * (len(panel.targets) + len(panel.inputs)) + 1 + 7 * self._weekly
-        given = transitions(panel.edges, len(panel.zones))
-        shape = (known, len(self.horizons), len(self.targets), self.window)
-        self._network = GraphWaveNetwork(given, *shape, **self.sizes).to(self.device)
+        shape = Shape(
+            known=2 * (len(panel.targets) + len(panel.inputs)) + 1 + 7 * self._weekly, horizons=len(self.horizons),
+            targets=len(self.targets), window=self.window, channels=self.channels, skip=self.skip, end=self.end,
+            embedding=self.embedding, dropout=self.dropout,
+        )  # fmt: skip
+        self._network = GraphWaveNetwork(shape, transitions(panel.edges, len(panel.zones))).to(self.device)
 
     def _train(self, panel: Panel, split: Split, random: np.random.Generator, progress: Progress | None) -> None:
         parameters = self._network.parameters()
