@@ -178,9 +178,9 @@ class GraphWaveNet(Forecaster):
     Differently from the original: quantiles with their loss, of which the median's part is the original's absolute
     error; values are scaled zone by zone; the forecast is the change from the last known value; a gap is filled with
     the value before it and told by a mask; the day of the week is shown as one of 7 numbers where training saw two
-    weeks. Sizes and epochs are chosen so that five days of 207 zones every 5 minutes (Los-loop) take about 10 minutes of
-    one CPU core: the paper has 32, 256 and 512 channels, which take almost three times as long, and 100 epochs. Announced events and intent
-    are not used. Memory grows with the square of zones.
+    weeks. Sizes and epochs are chosen so that five days of 207 zones every 5 minutes (Los-loop) take about 10 minutes
+    of one CPU core: the paper has 32, 256 and 512 channels, which take almost three times as long, and 100 epochs.
+    Announced events and intent are not used. Memory grows with the square of zones.
 
     Args:
         window: intervals that it sees.
