@@ -20,6 +20,7 @@ _HOMES = {
     "boosting": (f"{_BASELINES}.boosting", "Boosting"),
     "gru": (f"{_BASELINES}.recurrent", "GRU"),
     "lstm": (f"{_BASELINES}.recurrent", "LSTM"),
+    "graph-wavenet": (f"{_BASELINES}.graph_wavenet", "GraphWaveNet"),
     "stgnn": ("metalore.forecast.training", "STGNNForecaster"),
 }
 """Module and class of each name."""
