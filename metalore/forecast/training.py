@@ -16,7 +16,7 @@ from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, Progress
 from metalore.forecast.panel import Edges, Panel
 from metalore.forecast.resume import Run
-from metalore.forecast.scaling import Scaler
+from metalore.forecast.scaling import Scaler, inputs_state, inputs_taken
 from metalore.forecast.splits import Split
 from metalore.forecast.stgnn import STGNN, Neighbours, Shape
 from metalore.forecast.weights import Arrays, network_state
@@ -162,8 +162,7 @@ class STGNNForecaster(Forecaster):
         return STGNN(shape).to(self.device)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        inputs = {} if self._input_scaler is None else self._input_scaler.state("input_scaler")
-        arrays = {**self._scaler.state(), **inputs, **network_state(self.network)}
+        arrays = {**self._scaler.state(), **inputs_state(self._input_scaler), **network_state(self.network)}
         return {"layout": asdict(self._layout)}, arrays
 
     def _restore(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
@@ -171,7 +170,7 @@ class STGNNForecaster(Forecaster):
         self._layout = Layout(**{**facts["layout"], "horizons": self.horizons, "lags": tuple(facts["layout"]["lags"])})
         zones, inputs = 1 if self.inductive else len(self.zones), len(frame.inputs)
         self._scaler = Scaler.taken(arrays, zones, len(self.targets))
-        self._input_scaler = Scaler.taken(arrays, zones, inputs, "input_scaler") if inputs else None
+        self._input_scaler = inputs_taken(arrays, zones, inputs)
         self.network, self._edges = arrays.take_network(lambda: self._made(frame)), None
 
     def _train(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:

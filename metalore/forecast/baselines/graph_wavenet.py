@@ -21,7 +21,7 @@ from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import QUANTILES, Forecaster, Progress
 from metalore.forecast.panel import DAY_S, WEEK_S, Edges, Panel
 from metalore.forecast.quantiles import ordered, quantile_loss
-from metalore.forecast.scaling import Scaler
+from metalore.forecast.scaling import Scaler, inputs_state, inputs_taken
 from metalore.forecast.splits import Split
 from metalore.forecast.weights import Arrays, network_state
 from metalore.forecast.windows import Layout, Windows
@@ -252,8 +252,11 @@ class GraphWaveNet(Forecaster):
         return GraphWaveNetwork(shape, transitions(panel.edges, len(panel.zones))).to(self.device)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        inputs = {} if self._input_scaler is None else self._input_scaler.state("input_scaler")
-        return {"weekly": self._weekly}, {**self._scaler.state(), **inputs, **network_state(self._network)}
+        return {"weekly": self._weekly}, {
+            **self._scaler.state(),
+            **inputs_state(self._input_scaler),
+            **network_state(self._network),
+        }
 
     def _restore(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
         frame = self.fitted_frame()
@@ -261,7 +264,7 @@ class GraphWaveNet(Forecaster):
         self._weekly = bool(facts["weekly"])
         self._layout = Layout(self.window, self.horizons, len(self.targets), inputs)
         self._scaler = Scaler.taken(arrays, zones, len(self.targets))
-        self._input_scaler = Scaler.taken(arrays, zones, inputs, "input_scaler") if inputs else None
+        self._input_scaler = inputs_taken(arrays, zones, inputs)
         self._network = arrays.take_network(lambda: self._made(frame))
 
     def _train(self, panel: Panel, split: Split, random: np.random.Generator, progress: Progress | None) -> None:
