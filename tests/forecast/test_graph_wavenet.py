@@ -193,7 +193,7 @@ def test_a_zone_that_repeats_its_neighbour_is_found_through_the_graph() -> None:
     made = follower(3)
     split = Split.by_parts(made)
     found = error_of(GraphWaveNet(**LEARNING).fit(made, split, (1,)), made, split)
-    alone = error_of(make_forecaster("gru", window=4, hidden=16, epochs=8).fit(made, split, (1,)), made, split)
+    alone = error_of(make_forecaster("gru", window=4, hidden=16, epochs=4).fit(made, split, (1,)), made, split)
     assert (found[1:] < 0.4).all(), found
     assert found[0] > 0.9, "nobody can foresee noise"
     assert (alone > 0.9).all(), alone
