@@ -21,8 +21,8 @@ _AROUND = 1
 """Intervals around the same time of an earlier day that are shown too: what happens then need not be punctual."""
 _OFTEN = 8
 """So many times an earlier time must fit into the training part."""
-_DAY_PARTS = 288
-"""A day has at most so many embeddings, which is one for every 5 minutes."""
+_DAY_PARTS = 24
+"""A day has at most so many embeddings: with more of them, a few days are learned by heart."""
 _LEAST_SPREAD = 0.01
 """Of a window, in deviations of the training part: a flat window must not blow up what is relative to it."""
 
