@@ -113,7 +113,7 @@ class Panel:
         events, event_values: announced in advance [t', z, k], known for future intervals too; t' >= t, and what lies
             beyond t' is not announced, so 0. No NaN.
         edges: how zones go together, where known.
-        positions: of zones [z, 2], in any unit, where known.
+        positions: of zones [z, 2], east and north, m, where known.
         intent: embedding of each zone [z, 1024], or of each interval and zone [t, z, 1024]; NaN where there is none.
         lowest: least value that a target can have [f]; -inf where there is no such bound.
         name: what to call it.
