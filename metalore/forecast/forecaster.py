@@ -34,11 +34,13 @@ class Forecaster(ABC):
         name: short, for tables.
         window: intervals up to the origin that it wants to see; fewer are refused.
         same_zones: whether it forecasts only the zones that it was fitted on.
+        seeded: whether another seed gives another forecast.
     """
 
     name: str
     window: int = 1
     same_zones: bool = True
+    seeded: bool = True
 
     horizons: tuple[int, ...] = ()
     targets: tuple[str, ...] = ()

@@ -14,6 +14,8 @@ from metalore.forecast.splits import Split
 class _FromThePast(PointForecaster):
     """What a gap in the past hides is replaced by the newest known value, or else by the hour's usual one."""
 
+    seeded = False
+
     _usual: Usual
 
     def _fit_point(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
