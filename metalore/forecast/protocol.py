@@ -59,7 +59,7 @@ def evaluate(
     context = window if inside else max(window, forecaster.window)
     own = {name: split.origins(part, sorted(wanted), context, inside) for name, wanted in pooled.items()}
     origins = np.unique(np.concatenate(list(own.values())))
-    quantiles = _in_pieces(forecaster, panel.until(split.end), origins)
+    quantiles = in_pieces(forecaster, panel.until(split.end), origins)
     actual = panel.actual(origins, forecaster.horizons, split.rows(part).stop)
     rows = []
     for name, wanted in pooled.items():
@@ -71,7 +71,7 @@ def evaluate(
     return pd.DataFrame(rows)
 
 
-def _in_pieces(forecaster: Forecaster, panel: Panel, origins: np.ndarray, most: int = 4_000_000) -> np.ndarray:
+def in_pieces(forecaster: Forecaster, panel: Panel, origins: np.ndarray, most: int = 4_000_000) -> np.ndarray:
     """All forecasts, some at a time, so that memory stays small."""
     size = len(panel.zones) * len(forecaster.horizons) * len(panel.targets) * len(QUANTILES)
     step = max(1, most // size)
