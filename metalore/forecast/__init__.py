@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metalore.forecast.checkpoint import load_forecaster, read_card, save_forecaster
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, PointForecaster, Progress
 from metalore.forecast.metrics import Scores, score
@@ -31,8 +32,11 @@ __all__ = [
     "Split",
     "compare",
     "evaluate",
+    "load_forecaster",
     "make_forecaster",
     "protocol",
+    "read_card",
+    "save_forecaster",
     "score",
     "summary",
 ]

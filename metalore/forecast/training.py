@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from metalore.forecast.panel import Edges, Panel
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Split
 from metalore.forecast.stgnn import STGNN, Neighbours, Shape
+from metalore.forecast.weights import Arrays, network_state
 from metalore.forecast.windows import Batch, Layout, Windows
 
 _LEAST_STEPS = 40
@@ -144,6 +146,16 @@ class STGNNForecaster(Forecaster):
         self.device = device_of(device)
         self.history: list[dict[str, float]] = []
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See :attr:`metalore.forecast.forecaster.Forecaster.settings`."""
+        return self._settings_in(vars(self) | self.shows | {"recipe": asdict(self.recipe)})
+
+    @property
+    def reach(self) -> int:
+        """The window, or the earliest of the earlier days and weeks."""
+        return int(max(self.window, 1 - self._layout.earlier.min(initial=0)))
+
     # -- learning ------------------------------------------------------------------------------------------------------
 
     def _fit(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
@@ -158,6 +170,11 @@ class STGNNForecaster(Forecaster):
         by: Any = "target" if self.inductive else "zone"
         self._scaler = Scaler.fit(panel, split, by)
         self._input_scaler = None if panel.input_values is None else Scaler.of(panel.input_values[train], by)
+        self.network = self._made(panel)
+        self._edges: Edges | None = None
+
+    def _made(self, panel: Panel) -> STGNN:
+        """An untrained network for a panel, once the layout is known."""
         graph = self.graph and panel.edges is not None and len(panel.edges) > 0
         zones = 0 if self.inductive or len(panel.zones) == 1 else len(panel.zones)
         shape = Shape(
@@ -165,8 +182,20 @@ class STGNNForecaster(Forecaster):
             day=self._layout.day, week=self._layout.week, graph=graph, hubs=self.hubs, intent=self._layout.intent,
             straight=self.straight, hidden=self.hidden, layers=self.layers, dropout=self.dropout,
         )  # fmt: skip
-        self.network = STGNN(shape).to(self.device)
-        self._edges: Edges | None = None
+        return STGNN(shape).to(self.device)
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        inputs = {} if self._input_scaler is None else self._input_scaler.state("input_scaler")
+        arrays = {**self._scaler.state(), **inputs, **network_state(self.network)}
+        return {"layout": asdict(self._layout)}, arrays
+
+    def _restore(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
+        frame = self.fitted_frame()
+        self._layout = Layout(**{**facts["layout"], "horizons": self.horizons, "lags": tuple(facts["layout"]["lags"])})
+        zones, inputs = 1 if self.inductive else len(self.zones), len(frame.inputs)
+        self._scaler = Scaler.taken(arrays, zones, len(self.targets))
+        self._input_scaler = Scaler.taken(arrays, zones, inputs, "input_scaler") if inputs else None
+        self.network, self._edges = arrays.take_network(lambda: self._made(frame)), None
 
     def _train(self, panel: Panel, split: Split, rng: np.random.Generator, progress: Progress | None) -> None:
         recipe = self.recipe
