@@ -19,7 +19,9 @@ from metalore.forecast.splits import Part, Split
 _FANS = 8
 """Forecasts of a zone that are shown, at most."""
 _SPAN = (4, 12)
-"""What is shown is a day, if that is at least and at most so many times the farthest horizon."""
+"""A day is shown, if that is at least and at most so many times the farthest of several horizons."""
+_POINTS = 288
+"""Intervals that are shown at most where forecasts have one horizon."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,8 @@ class _Judged:
     def _shown(self, z: int, f: int) -> range:
         """Intervals to show of a zone: the last so many of which at least half were measured; else the very last."""
         farthest, day = max(self.horizons), round(DAY_S / self.panel.interval_s)
-        length = max(2, min(max(day, _SPAN[0] * farthest), _SPAN[1] * farthest))
+        least, most = (_SPAN[0] * farthest, _SPAN[1] * farthest) if len(self.horizons) > 1 else (2, _POINTS)
+        length = min(max(day, least), most)
         first, end = int(self.origins[0]), int(self.origins[-1]) + farthest + 1
         there = ~np.isnan(self.panel.values[:, z, f])
         for stop in range(end, first + length - 1, -length):
@@ -154,7 +157,7 @@ class _Judged:
 
     def _fans(self, span: range, z: int, f: int) -> pd.DataFrame:
         """Forecasts of one zone and target from some origins; from every one, if there is one horizon only."""
-        step = 1 if len(self.horizons) == 1 else max(1, len(span) // _FANS)
+        step = 1 if len(self.horizons) == 1 else max(self.horizons[-1], len(span) // _FANS)
         wanted = np.arange(span.start, span.stop - max(self.horizons), step)
         at = np.flatnonzero(np.isin(self.origins, wanted))
         rows = self.origins[at][:, None] + np.asarray(self.horizons)
