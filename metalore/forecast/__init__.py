@@ -11,6 +11,7 @@ from metalore.forecast.protocol import PROTOCOLS, Protocol, compare, evaluate, p
 from metalore.forecast.registry import NAMES, make_forecaster
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Part, Split
+from metalore.forecast.stream import Counts, Forecast, Stream, StreamState
 
 __all__ = [
     "INTENT_SIZE",
@@ -19,7 +20,9 @@ __all__ = [
     "PROTOCOLS",
     "QUANTILES",
     "TARGETS",
+    "Counts",
     "Edges",
+    "Forecast",
     "ForecastError",
     "Forecaster",
     "Panel",
@@ -30,6 +33,8 @@ __all__ = [
     "Scaler",
     "Scores",
     "Split",
+    "Stream",
+    "StreamState",
     "compare",
     "evaluate",
     "load_forecaster",

@@ -9,6 +9,7 @@ import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -39,6 +40,7 @@ class Forecaster(ABC):
         window: intervals up to the origin that it wants to see; fewer are refused.
         same_zones: whether it forecasts only the zones that it was fitted on.
         seeded: whether another seed gives another forecast.
+        resumes: whether its training can be kept after each epoch and taken up again.
         frame: of the panel that it was fitted to: zones, graph, bounds, clock, and no data.
         seed, trained_s: of the fit; its duration on the wall clock, s.
         history: how training went, an entry for each epoch, if there were any.
@@ -48,6 +50,7 @@ class Forecaster(ABC):
     window: int = 1
     same_zones: bool = True
     seeded: bool = True
+    resumes: bool = False
 
     horizons: tuple[int, ...] = ()
     targets: tuple[str, ...] = ()
@@ -57,6 +60,7 @@ class Forecaster(ABC):
     seed: int = 0
     trained_s: float = 0.0
     history: Sequence[Mapping[str, float]] = ()
+    _keep: Path | None = None
 
     def fit(
         self,
@@ -65,6 +69,7 @@ class Forecaster(ABC):
         horizons: Sequence[int],
         seed: int = 0,
         progress: Progress | None = None,
+        keep: Path | str | None = None,
     ) -> Self:
         """Learn from the training part, choose by the validation part; the test part is not looked at.
 
@@ -74,10 +79,16 @@ class Forecaster(ABC):
             horizons: intervals ahead, rising.
             seed: the same gives the same forecasts.
             progress: see :data:`Progress`.
+            keep: a folder in which training is kept after each epoch, if the forecaster :attr:`resumes`. One that
+                was interrupted there goes on, and ends as it would have; at the end nothing of it is left.
 
         Raises:
-            ForecastError: the history is shorter than the window and horizons need, or nothing of a target is known.
+            ForecastError: the history is shorter than the window and horizons need, nothing of a target is known, or
+                what is kept belongs to another training.
         """
+        if keep is not None and not self.resumes:
+            raise ForecastError(f"training of {self.name} cannot be kept and taken up again; leave `keep` out")
+        self._keep = None if keep is None else Path(keep)
         self.horizons = check_horizons(horizons)
         self.zones, self.targets, self.interval_s = panel.zones, panel.targets, panel.interval_s
         if split.end > len(panel):

@@ -17,6 +17,7 @@ from metalore.forecast._device import device_of
 from metalore.forecast.errors import ForecastError, unknown
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, Progress
 from metalore.forecast.panel import Edges, Panel
+from metalore.forecast.resume import Run
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Split
 from metalore.forecast.stgnn import STGNN, Neighbours, Shape
@@ -116,6 +117,7 @@ class STGNNForecaster(Forecaster):
     """
 
     name = "stgnn"
+    resumes = True
 
     def __init__(
         self,
@@ -162,7 +164,7 @@ class STGNNForecaster(Forecaster):
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed)
             self._prepare(panel, split)
-            self._train(panel, split, np.random.default_rng(seed), progress)
+            self._train(panel, split, seed, progress)
 
     def _prepare(self, panel: Panel, split: Split) -> None:
         train = split.rows("train")
@@ -197,8 +199,8 @@ class STGNNForecaster(Forecaster):
         self._input_scaler = Scaler.taken(arrays, zones, inputs, "input_scaler") if inputs else None
         self.network, self._edges = arrays.take_network(lambda: self._made(frame)), None
 
-    def _train(self, panel: Panel, split: Split, rng: np.random.Generator, progress: Progress | None) -> None:
-        recipe = self.recipe
+    def _train(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
+        recipe, rng = self.recipe, np.random.default_rng(seed)
         train, validation = (split.origins(part, self.horizons, self.window) for part in ("train", "validation"))
         windows = self._windows(panel, np.concatenate([train, validation]))
         weight = self._weight()
@@ -212,7 +214,13 @@ class STGNNForecaster(Forecaster):
         )
         best, best_epoch, kept = math.inf, 0, copy.deepcopy(self.network.state_dict())
         self.history = []
-        for epoch in range(recipe.epochs):
+        run = Run(self._keep, self._identity(panel, split, seed), self.network, optimizer, schedule, rng)
+        if (before := run.load()) is not None:
+            kept, self.history = before[0], before[1]["history"]
+            best, best_epoch = before[1]["best"], before[1]["best_epoch"]
+        for epoch in range(len(self.history), recipe.epochs):
+            if epoch - best_epoch > recipe.patience:
+                break
             total = 0.0
             self.network.train()
             for origins in np.array_split(rng.permutation(train), steps):
@@ -227,13 +235,24 @@ class STGNNForecaster(Forecaster):
             self.history.append({"epoch": epoch + 1, "train": total / steps, "validation": judged})
             if judged < best:
                 best, best_epoch, kept = judged, epoch, copy.deepcopy(self.network.state_dict())
+            run.save(kept, {"best": best, "best_epoch": best_epoch, "history": self.history})
             if progress:
                 progress(epoch + 1, recipe.epochs, f"loss {total / steps:.4f}, validation {judged:.4f}")
-            if epoch - best_epoch >= recipe.patience:
-                break
+        run.done()
         if not math.isfinite(best):
             raise ForecastError("training diverged: no epoch has a finite validation loss; lower the learning rate")
         self.network.load_state_dict(kept)
+
+    def _identity(self, panel: Panel, split: Split, seed: int) -> dict[str, Any]:
+        """By which an interrupted training is known."""
+        return {
+            "seed": seed,
+            "horizons": self.horizons,
+            "split": split.as_dict(),
+            "settings": self.settings,
+            "device": self.device.type,
+            "data": panel.fingerprint()[:16] if self._keep else None,
+        }
 
     def _weight(self) -> Tensor:
         """Deviation of each zone over the mean one: an error counts in the unit of its target, not of its zone."""
