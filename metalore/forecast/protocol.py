@@ -266,6 +266,14 @@ class Protocol:
                 say(f"{name}: {in_words(run)}")
         return pd.concat(tables, ignore_index=True)
 
+    def fits(self, forecasters: Sequence[str] | Mapping[str, Maker], seeds: Sequence[int]) -> int:
+        """How many runs there are."""
+        return len(self.panels) * len(planned(_makers(forecasters, self._settings), seeds))
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"window": self.window, **self.settings}
+
     def runs(
         self,
         forecasters: Sequence[str] | Mapping[str, Maker],
@@ -284,7 +292,7 @@ class Protocol:
             for run in runs(
                 forecasters, panel, split, self.horizons, seeds, groups=self.groups,
                 window=self.window if self.inside else 1, inside=self.inside,
-                settings={"window": self.window, **self.settings}, finished=done, watch=watch,
+                settings=self._settings, finished=done, watch=watch,
             ):  # fmt: skip
                 run.table.insert(0, "panel", name)
                 yield name, run

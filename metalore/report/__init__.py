@@ -8,6 +8,7 @@ from metalore.report.forecast_figures import (
     fan_figure,
     horizon_figure,
     hour_figure,
+    label_of,
     zone_error_figure,
 )
 from metalore.report.forecast_page import Forecasts, forecast_figures, forecast_page, horizon_in_words, score_table
@@ -91,6 +92,7 @@ __all__ = [
     "horizon_figure",
     "horizon_in_words",
     "hour_figure",
+    "label_of",
     "latency_figure",
     "learning_page",
     "measure",

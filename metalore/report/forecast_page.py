@@ -32,17 +32,16 @@ DRAWN = 6
 
 _WITH_SPREAD = (("mae", "MAE"), ("rmse", "RMSE"))
 _PLAIN = (("wape", "WAPE (%)", 100.0), ("quantile_loss", "Quantile loss", 1.0))
-_COSTS = (("train_s", "Training (s)", 1.0), ("inference_ms", "Forecast (ms)", 1.0))
+_COSTS = (("train_s", "Fit (s)", 1.0), ("inference_ms", "Forecast (ms)", 1.0))
 _COVERAGE = "coverage_"
 
 MEANINGS = """MAE, RMSE and WAPE (sum of absolute errors over the sum of what came) judge the median. The quantile loss
 is the mean over the quantiles 0.1, 0.5 and 0.9; like MAE and RMSE it is in the unit of the target, and less is better.
-The columns 'below' say which part of what came lay below each quantile, and are good if they say what their heading
-says.
+The column 'below' says how many percent of what came lay below each quantile; 10, 50 and 90 would be right.
 
-Training is the time of a fit, and a forecast is one of all zones and horizons from one moment; both on the wall clock
-of the machine that made this page. Behind ± stands one standard deviation over seeds; what draws nothing at random has
-one run."""
+A fit is training with all it takes, and a forecast is one of all zones and horizons from one moment; both on the wall
+clock of the machine that made this page. Behind ± stands one standard deviation over seeds; what draws nothing at
+random has one run."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,10 @@ def lead(run: Forecasts) -> str:
 
 
 def _section(run: Forecasts, figures: Mapping[str, Figure]) -> Section:
-    tables = [score_table(run, target) for target in run.scores["target"].unique()]
+    tables = [
+        score_table(own, str(target), run.units, run.interval_s)
+        for target, own in run.scores.groupby("target", sort=False)
+    ]
     pictures = [picture_of(figures[name], *words) for name, words in _words(run).items()]
     content: list[Picture | Table | Listing] = [*tables, *pictures]
     return Section(run.name, run.text, content)
@@ -202,24 +204,33 @@ def _hardest(run: Forecasts) -> str:
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
-def score_table(run: Forecasts, target: str) -> Table:
-    """Scores of a target: a row for each horizon and forecaster, the best median errors and losses bold."""
-    scores = run.scores[run.scores["target"] == target]
+def score_table(scores: pd.DataFrame, target: str, units: Units, interval_s: float) -> Table:
+    """Scores of a target: a row for each horizon and forecaster, the least of errors and losses bold.
+
+    Args:
+        scores: see :class:`Forecasts`; of this target.
+        target: its name.
+        units: of targets.
+        interval_s: length of an interval.
+    """
     names = list(dict.fromkeys(scores["horizon"]))
     order = scores["horizon"].map(names.index).sort_values(kind="stable").index
     scores = scores.loc[order].reset_index(drop=True)
-    columns = [_spread_column(scores, name) for name, _ in _WITH_SPREAD]
+    columns: list[list[Cell]] = [_spread_column(scores, name) for name, _ in _WITH_SPREAD]
     columns += [_column(scores, name, scale, best=True) for name, _, scale in _PLAIN]
     covers = [name for name in scores.columns if name.startswith(_COVERAGE)]
-    columns += [[Cell(f"{part * 100:.0f}" if np.isfinite(part) else "–") for part in scores[name]] for name in covers]
+    columns.append([Cell(" ".join(map(_percent, parts))) for parts in scores[covers].to_numpy(float)])
     costs = [cost for cost in _COSTS if cost[0] in scores]
     columns += [_column(scores, name, scale) for name, _, scale in costs]
     header = ["Forecaster", "Ahead", *(heading for _, heading in _WITH_SPREAD), *(heading for _, heading, _ in _PLAIN)]
-    header += [f"Below {int(name.removeprefix(_COVERAGE)) / 100:g} (%)" for name in covers]
-    header += [heading for _, heading, _ in costs]
-    horizons = [Cell(horizon_in_words(name, run.interval_s)) for name in scores["horizon"]]
-    rows = [[str(scores["forecaster"][i]), horizons[i], *(column[i] for column in columns)] for i in range(len(scores))]
-    return Table(f"{label_of(target, run.units)}: scores on what was not learned from.", header, rows)
+    header += ["Below (%)", *(heading for _, heading, _ in costs)]
+    columns = [[Cell(horizon_in_words(name, interval_s)) for name in scores["horizon"]], *columns]
+    rows = [[Cell(str(name)), *cells] for name, *cells in zip(scores["forecaster"], *columns, strict=True)]
+    return Table(f"{label_of(target, units)}: scores on what was not learned from.", header, rows)
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.0f}" if np.isfinite(part) else "–"
 
 
 def _spread_column(scores: pd.DataFrame, name: str) -> list[Cell]:
