@@ -10,7 +10,7 @@ import copy
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from metalore.forecast.weights import Arrays
 if TYPE_CHECKING:
     import pandas as pd
 
-    Given = pd.DataFrame | Sequence[Mapping[str, Any]]
+    Given: TypeAlias = pd.DataFrame | Sequence[Mapping[str, Any]]
 
 _SLACK = 1e-6
 """Times may be off the grid by this part of an interval."""
@@ -406,7 +406,7 @@ class Stream:
     def _step_of(self, at: float) -> int:
         assert self._newest is not None
         first, last = self._newest - self.late, self._newest + self.jump
-        exact = (at - self.frame.times[0]) / self.frame.interval_s
+        exact = float((at - self.frame.times[0]) / self.frame.interval_s)
         if not (first - _SLACK <= exact <= last + _SLACK and abs(exact - round(exact)) <= _SLACK):
             raise ForecastError(
                 f"a forecast at {_seconds(at)} cannot be had; it can be at {_seconds(self._time_of(first))} to "
