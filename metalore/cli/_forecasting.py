@@ -281,7 +281,7 @@ class Results:
             "seeds": list(comparison.seeds),
             "versions": versions(),
             "seconds": self._seconds(),
-            "results": _rows(summary(self.scores)) if len(self.scores) else [],
+            "results": rows_of(summary(self.scores)) if len(self.scores) else [],
         }
         write_text(self.folder / SUMMARY, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
@@ -318,7 +318,7 @@ def _below(above: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([above, table], ignore_index=True)
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
     """As JSON has it: a score over nothing is null."""
     return [
         {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}

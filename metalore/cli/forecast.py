@@ -196,3 +196,161 @@ def _write_page(comparison: Comparison, results: Results, folder: Path) -> None:
     ]
     about = {"command": comparison.command, "versions": versions()}
     write_page_of(runs, f"Forecasts of {', '.join(comparison.panels)}", about, folder)
+
+
+@app.command()
+def train(
+    source: Source,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the forecaster goes.")],
+    forecaster: Annotated[str, typer.Option("--forecaster", metavar="NAME", help="Which.")] = "stgnn",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting, like hidden=32 or recipe.epochs=5; repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Of everything that is drawn at random.")] = 0,
+    horizons: Horizons = None,
+    window: Window = None,
+    target: Target = None,
+    inputs: Input = None,
+    validation: Validation = None,
+    test: Test = None,
+    data: Data = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was cut off there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the forecaster in --out.")] = False,
+) -> None:
+    """Train a forecaster and keep it in a folder of plain data.
+
+    The folder gets a card with scores on the validation and test part. Ctrl-C
+    keeps the last finished epoch of stgnn; the same command with --resume goes
+    on exactly there.
+
+    [bold]Examples[/bold]
+
+        metalore forecast train run --out forecaster
+
+        metalore forecast train run --set hidden=32 --set recipe.epochs=5
+        --horizons 1-12 --target cpu_cores --out forecaster
+
+        metalore forecast train melbourne --data ~/data --out forecaster
+    """
+    from metalore.cli._experiment import say
+    from metalore.cli._forecast_tables import print_kept
+    from metalore.cli._forecaster import Training
+    from metalore.cli._forecasting import Wanted, source_of
+
+    words = " ".join([forecaster, *(settings or [])])
+    wanted = Wanted(target, inputs, horizons, window, validation, test)
+    training = Training.of(source_of(source, data, wanted), words, seed)
+    training.check(out, resume, force)
+    scores = training.run(out)
+    for part, own in scores.groupby("part", sort=False):
+        print_kept(own, training.panel, f"{out}: the {part} part")
+    say(f"the forecaster is in {out}")
+
+
+@app.command()
+def evaluate(
+    folder: Kept,
+    source: Source,
+    data: Data = None,
+    out: Page = None,
+    plot: Plot = True,
+) -> None:
+    """Judge a kept forecaster: on the test part of its own data, or on all of other data.
+
+    Data that begin with what it was trained on count as its own, and are judged
+    from its test part on.
+
+    [bold]Examples[/bold]
+
+        metalore forecast evaluate forecaster run
+
+        metalore forecast evaluate forecaster another-run --out out
+    """
+    from metalore.cli._experiment import make_ready, say
+    from metalore.cli._forecast_tables import print_kept
+    from metalore.cli._forecaster import KeptForecaster
+
+    kept = KeptForecaster.load(folder)
+    panel = kept.panel(source, data)
+    split, judged = kept.judged(panel)
+    if out is not None:
+        make_ready(out)
+    scores = kept.scores(panel, split)
+    print_kept(scores, panel, f"{kept.name} on {judged}")
+    if out is not None:
+        words = ["metalore", "forecast", "evaluate", str(folder), source]
+        words += [*(["--data", str(data)] if data else []), "--out", str(out)]
+        kept.write(panel, split, scores, judged, out, shlex.join(words), plot)
+        say(f"results are in {out}")
+
+
+@app.command()
+def predict(
+    folder: Kept,
+    source: Source,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="ROW|TIME",
+            help="The last interval that is known: its number, its time in seconds (7200s), or its date and time where "
+            "they are known (2022-08-01T12:00). Default: the last.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write all zones as .csv, .parquet or .json.")
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Forecast every zone, horizon and target from one moment.
+
+    Prints the median and the quantiles 0.1 and 0.9 for the first few zones;
+    --out has all of them.
+
+    [bold]Examples[/bold]
+
+        metalore forecast predict forecaster run
+
+        metalore forecast predict forecaster run --at 7200s --out forecast.csv
+    """
+    from metalore.cli._experiment import say
+    from metalore.cli._forecast_tables import print_forecast
+    from metalore.cli._forecaster import KeptForecaster, checked_table_file, row_of, write_table
+
+    if out is not None:
+        checked_table_file(out)
+    kept = KeptForecaster.load(folder)
+    panel = kept.panel(source, data)
+    row = row_of(panel, at)
+    table = kept.forecast(panel, row)
+    print_forecast(table, panel, row)
+    if out is not None:
+        write_table(table, out)
+        say(f"{len(table):,} rows are in {out}")
+
+
+@app.command()
+def card(
+    folder: Kept,
+    as_json: Annotated[bool, typer.Option("--json", help="The card as it is kept.")] = False,
+) -> None:
+    """Say what a kept forecaster is: what it forecasts, from what, how it was trained and how good it is.
+
+    [bold]Examples[/bold]
+
+        metalore forecast card forecaster
+
+        metalore forecast card forecaster --json
+    """
+    import json
+
+    from metalore.cli._forecast_tables import print_card
+    from metalore.forecast import read_card
+
+    content = read_card(folder)
+    if as_json:
+        typer.echo(json.dumps(content, indent=1, ensure_ascii=False))
+    else:
+        print_card(content, str(folder))

@@ -5,13 +5,21 @@ from metalore.report.evaluation import difference_table, evaluation_page
 from metalore.report.figures import comparison_figure, course_figure, distribution_figure, overview_figure
 from metalore.report.forecast_figures import (
     calibration_figure,
+    clock,
     fan_figure,
     horizon_figure,
     hour_figure,
     label_of,
     zone_error_figure,
 )
-from metalore.report.forecast_page import Forecasts, forecast_figures, forecast_page, horizon_in_words, score_table
+from metalore.report.forecast_page import (
+    Forecasts,
+    forecast_figures,
+    forecast_page,
+    horizon_in_words,
+    kept_table,
+    score_table,
+)
 from metalore.report.intervals import bootstrap_mean, summarize
 from metalore.report.learning_figures import (
     PolicyMap,
@@ -78,6 +86,7 @@ __all__ = [
     "bootstrap_mean",
     "busiest",
     "calibration_figure",
+    "clock",
     "comparison_figure",
     "correlation_figure",
     "course_figure",
@@ -92,6 +101,7 @@ __all__ = [
     "horizon_figure",
     "horizon_in_words",
     "hour_figure",
+    "kept_table",
     "label_of",
     "latency_figure",
     "learning_page",

@@ -342,8 +342,9 @@ def _clock_axis(axes: Axes, first: float, last: float, clock_s: float) -> None:
 
 def clock(seconds: float) -> str:
     """Day and time of day of seconds since Monday 00:00."""
-    minutes = round(seconds % _WEEK_S / 60)
-    return f"{DAYS[minutes // 1440 % 7]} {minutes // 60 % 24:02d}:{minutes % 60:02d}"
+    whole = round(seconds) % round(_WEEK_S)
+    text = f"{DAYS[whole // 86_400]} {whole // 3600 % 24:02d}:{whole // 60 % 60:02d}"
+    return f"{text}:{whole % 60:02d}" if whole % 60 else text
 
 
 # -- what they share ---------------------------------------------------------------------------------------------------

@@ -229,6 +229,32 @@ def score_table(scores: pd.DataFrame, target: str, units: Units, interval_s: flo
     return Table(f"{label_of(target, units)}: scores on what was not learned from.", header, rows)
 
 
+def kept_table(scores: pd.DataFrame, units: Units, interval_s: float, caption: str) -> Table:
+    """Scores of one forecaster: a row for each target and horizon.
+
+    Args:
+        scores: `target, horizon` and scores.
+        units: of targets.
+        interval_s: length of an interval.
+        caption: of the table.
+    """
+    covers = [name for name in scores.columns if name.startswith(_COVERAGE)]
+    targets = list(dict.fromkeys(scores["target"]))
+    scores = scores.loc[scores["target"].map(targets.index).sort_values(kind="stable").index]
+    rows = [
+        [
+            label_of(row["target"], units),
+            horizon_in_words(row["horizon"], interval_s),
+            *(_short(row[name]) for name, _ in _WITH_SPREAD),
+            *(_short(row[name] * scale) for name, _, scale in _PLAIN),
+            " ".join(_percent(row[name]) for name in covers),
+        ]
+        for row in scores.to_dict("records")
+    ]
+    header = ["Target", "Ahead", *(heading for _, heading in _WITH_SPREAD), *(heading for _, heading, _ in _PLAIN)]
+    return Table(caption, [*header, "Below (%)"], rows)
+
+
 def _percent(part: float) -> str:
     return f"{100 * part:.0f}" if np.isfinite(part) else "–"
 
