@@ -149,9 +149,13 @@ class KeptForecaster:
         return cls(folder.resolve().name, load_forecaster(folder), read_card(folder))
 
     def panel(self, source: str, data: Path | None) -> Panel:
-        """Its columns of data, with its zones in its order unless it forecasts any."""
-        zones = self.forecaster.zones if self.forecaster.same_zones else None
-        return panel_of(source, data, self.forecaster.targets, self.card["inputs"], zones)
+        """Its columns of data, with its zones in its order and its graph where they have none, unless it serves any."""
+        bound = self.forecaster.same_zones
+        zones, frame = self.forecaster.zones if bound else None, self.forecaster.fitted_frame()
+        panel = panel_of(source, data, self.forecaster.targets, self.card["inputs"], zones)
+        if bound and panel.edges is None:
+            return panel.updated(edges=frame.edges, positions=frame.positions)
+        return panel
 
     def judged(self, panel: Panel) -> tuple[Split, str]:
         """What is judged of data, as the test part of a split, and in words.
@@ -198,7 +202,14 @@ class KeptForecaster:
 
         Returns:
             Columns `zone, horizon, time_s`, `time` where dates are known, `target, unit, q10, q50, q90`.
+
+        Raises:
+            ForecastError: there is less history than it looks back over.
         """
+        window = self.forecaster.window
+        if row < window - 1:
+            raise ForecastError(f"{self.name} looks back over {window} intervals and there are {row + 1} up to then; "
+                                f"the first interval to forecast from is {window - 1}")  # fmt: skip
         quantiles = self.forecaster.predict(panel.until(row + 1), [row])[0]
         zones, horizons, targets, _ = quantiles.shape
         z, h, f = (index.ravel() for index in np.indices((zones, horizons, targets)))

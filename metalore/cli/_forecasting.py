@@ -237,8 +237,7 @@ class Results:
     def _read(cls, folder: Path) -> Results:
         if not (folder / SCORES).exists():
             return cls(folder)
-        texts: Any = dict.fromkeys(_TEXTS, str)  # converters, since a zone or panel may be called NA
-        scores = pd.read_csv(folder / SCORES, converters=texts, float_precision="round_trip")
+        scores = read_scores(folder / SCORES)
         tables = {path.stem: pd.read_parquet(path) for path in sorted((folder / DIAGNOSIS).glob("*.parquet"))}
         done = set(scores[["panel", "forecaster"]].itertuples(index=False, name=None))
         whole = {  # what was diagnosed and not scored before an interruption comes again
@@ -294,6 +293,14 @@ class Results:
             panel: {name: round(seconds, 3) for (_, name), seconds in own.items()}
             for panel, own in total.groupby(level=0, sort=False)
         }
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """A table of scores as it was written: numbers to the last bit, and texts such as NA as texts."""
+    scores = pd.read_csv(path, dtype=str, keep_default_na=False)
+    numbers = [name for name in scores.columns if name not in _TEXTS]
+    scores[numbers] = scores[numbers].replace("", "nan").astype(float)
+    return scores.astype({name: int for name in ("seed", "count") if name in numbers})
 
 
 def _check_same(folder: Path, comparison: Comparison) -> None:

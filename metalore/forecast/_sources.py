@@ -78,6 +78,9 @@ def _of_recording(
 ) -> dict[str, Any]:
     graph, city = recording.graph(), recording.scenario.city
     fields = _of_table(recording.table(), str(recording.folder), targets, inputs, zones or graph.zones)
+    for name in fields["zones"]:
+        if name not in graph.zones:
+            raise unknown("zone", name, graph.zones, f"the graph of {recording.folder}")
     at = [graph.zones.index(name) for name in fields["zones"]]
     clock_s = fields["times"][0]
     if city is not None:

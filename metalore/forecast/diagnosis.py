@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
+from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster
 from metalore.forecast.panel import DAY_S, Panel
 from metalore.forecast.protocol import in_pieces
@@ -64,12 +65,18 @@ def diagnose(
         forecaster: fitted.
         panel, split, part, window, inside: see :func:`metalore.forecast.protocol.evaluate`. Windows are those whose
             targets lie in the part at all horizons.
+
+    Raises:
+        ForecastError: nothing was measured there.
     """
     context = window if inside else max(window, forecaster.window)
     origins = split.origins(part, forecaster.horizons, context, inside)
     known = panel.until(split.end)
     quantiles = in_pieces(forecaster, known, origins)
-    judged = _Judged(known, forecaster.horizons, origins, known.actual(origins, forecaster.horizons), quantiles)
+    actual = known.actual(origins, forecaster.horizons)
+    if np.isnan(actual).all():
+        raise ForecastError(f"{panel.name} has no value in the {part} part, so there is nothing to judge forecasts by")
+    judged = _Judged(known, forecaster.horizons, origins, actual, quantiles)
     by_zone = judged.by_zone()
     fans, course = judged.examples(by_zone)
     return Diagnosis(judged.by_hour(), by_zone, judged.calibration(), fans, course)
