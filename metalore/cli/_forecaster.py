@@ -194,7 +194,7 @@ class KeptForecaster:
         if plot:
             tables = diagnose(self.forecaster, panel, split).tables()
             named = {name: table.assign(forecaster=self.name) for name, table in tables.items()}
-            run = forecasts_of(panel.name, panel, split, scores, named, judged)
+            run = forecasts_of(panel.name, panel, scores, named, f"Judged on {judged}.")
             write_page_of([run], f"{self.name} on {panel.name}", about, folder)
 
     def forecast(self, panel: Panel, row: int) -> pd.DataFrame:

@@ -168,6 +168,11 @@ class Comparison:
             twice = next((name for name in given if list(given).count(name) > 1), None)
             if twice is not None:
                 raise ForecastError(f"{twice} is there twice; name it once")
+        self.fits()  # makes each forecaster once, which refuses what there is not
+
+    def fits(self) -> int:
+        """How many there are."""
+        return sum(source.fits(self.forecasters, self.seeds) for source in self.sources)
 
     @property
     def panels(self) -> dict[str, tuple[Protocol, Panel, Split]]:
@@ -337,21 +342,21 @@ def rows_of(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def forecasts_of(
-    name: str, panel: Panel, split: Split, scores: pd.DataFrame, diagnosis: Mapping[str, pd.DataFrame], judged: str
+    name: str, panel: Panel, scores: pd.DataFrame, diagnosis: Mapping[str, pd.DataFrame], judged: str
 ) -> Forecasts:
     """What the report needs of a panel.
 
     Args:
-        name, panel, split: which.
+        name, panel: which.
         scores: as :func:`metalore.forecast.summary` gives them.
         diagnosis: tables of it by name, with `forecaster`.
-        judged: the part that was judged, in words.
+        judged: what was done with it, in a sentence.
     """
     zones, edges = place_tables(panel)
     own = {table: rows[rows["panel"] == name] if "panel" in rows else rows for table, rows in diagnosis.items()}
     return Forecasts(
         name=name,
-        text=in_words(panel, split, judged),
+        text=f"{len(panel.zones):,} zones, {len(panel):,} intervals of {panel.interval_s:g} s. {judged}",
         interval_s=panel.interval_s,
         clock_s=panel.clock_s - float(panel.times[0]),
         units=units_of(panel.targets),
@@ -363,11 +368,11 @@ def forecasts_of(
     )
 
 
-def in_words(panel: Panel, split: Split, judged: str) -> str:
-    """What a panel is and how it was divided."""
+def in_words(split: Split) -> str:
+    """How data were divided."""
     return (
-        f"{len(panel.zones):,} zones, {len(panel):,} intervals of {panel.interval_s:g} s. Learned from the first "
-        f"{split.validation:,}, chosen by the next {split.test - split.validation:,}, judged on {judged}."
+        f"Learned from the first {split.validation:,}, chosen by the next {split.test - split.validation:,}, judged on "
+        f"the last {split.end - split.test:,}."
     )
 
 

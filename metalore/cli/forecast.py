@@ -147,8 +147,7 @@ def _fit_all(comparison: Comparison, results: Results) -> None:
     from metalore.forecast.protocol import in_words
 
     with progress_bar() as bar:
-        fits = sum(source.fits(comparison.forecasters, comparison.seeds) for source in comparison.sources)
-        task = bar.add_task("", total=fits, completed=len(results.finished))
+        task = bar.add_task("", total=comparison.fits(), completed=len(results.finished))
 
         def watch(name: str, seed: int) -> Progress:
             before = len(results.finished)
@@ -179,19 +178,12 @@ def _show(comparison: Comparison, results: Results) -> None:
 
 
 def _write_page(comparison: Comparison, results: Results, folder: Path) -> None:
-    from metalore.cli._forecasting import forecasts_of, versions, write_page_of
+    from metalore.cli._forecasting import forecasts_of, in_words, versions, write_page_of
     from metalore.forecast import summary
 
     scores = summary(results.scores)
     runs = [
-        forecasts_of(
-            name,
-            panel,
-            split,
-            scores[scores["panel"] == name],
-            results.diagnosis,
-            f"the last {split.end - split.test:,}",
-        )
+        forecasts_of(name, panel, scores[scores["panel"] == name], results.diagnosis, in_words(split))
         for name, (_, panel, split) in comparison.panels.items()
     ]
     about = {"command": comparison.command, "versions": versions()}

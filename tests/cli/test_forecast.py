@@ -230,7 +230,7 @@ def test_its_own_data_are_judged_from_the_test_part_on(trained: Path, city: Path
     told = json.loads((tmp_path / "summary.json").read_text())
     assert told["weights_sha256"] == card["weights_sha256"]
     page = (tmp_path / "index.html").read_text()
-    assert "judged on the last 30 of its own data" in page
+    assert "Judged on the last 30 of its own data." in page
     assert "metalore forecast evaluate" in page
 
 

@@ -51,8 +51,8 @@ def forecasts(horizons: tuple[int, ...] = HORIZONS, names: tuple[str, ...] = NAM
     mae = scores["horizon"].astype(float) / (1 + scores["forecaster"].map(names.index))
     scores = scores.assign(
         count=9, mae=mae, mae_sd=np.where(scores["forecaster"] == names[-1], 0.25, np.nan), rmse=2 * mae,
-        rmse_sd=np.nan, wape=mae / 100, nrmse=0.1, quantile_loss=mae / 4, coverage_10=0.12, coverage_50=0.5, coverage_90=0.87,
-        train_s=1.5, inference_ms=0.25, seeds=3,
+        rmse_sd=np.nan, wape=mae / 100, nrmse=0.1, quantile_loss=mae / 4, coverage_10=0.12, coverage_50=0.5,
+        coverage_90=0.87, train_s=1.5, inference_ms=0.25, seeds=3,
     )  # fmt: skip
     by_hour = crossed(forecaster=names, target=TARGETS, horizon=horizons, hour=range(24))
     by_hour = by_hour.assign(mae=1.0 + by_hour["hour"], count=np.where(by_hour["horizon"] == 1, 3, 1))
