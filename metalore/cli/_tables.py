@@ -18,7 +18,7 @@ from metalore.report.page import Cell
 from metalore.report.page import Table as Cells
 from metalore.report.simulation import summary_table
 
-_HEADING = 8
+_HEADING = 7
 """Columns that a line of a heading takes."""
 _NAME = 14
 """Columns for the names of rows; longer ones take several lines."""

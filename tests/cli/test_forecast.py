@@ -113,6 +113,7 @@ def test_the_screen_has_a_table_for_each_target(compared: tuple[Path, Any], city
     row = next(line.split() for line in lines if line.split()[:3] == ["last-value", "10", "s"])
     scores = pd.read_csv(folder / "scores.csv")
     assert float(row[3]) == pytest.approx(scores["mae"][0], abs=1e-2)
+    assert float(row[-1]) == pytest.approx(scores["inference_ms"][0], abs=6e-3)  # the last column, not cut off
     assert any("±" in line for line in lines)
     said = result.stderr.splitlines()
     assert len([line for line in said if f"{TINY}, seed" in line]) == 2
