@@ -1,11 +1,11 @@
 """Forecasts of public data: everybody under the same protocol, beside the known results.
 
     python benchmarks/forecasting.py melbourne los-loop barcelona --data ~/data
-    python benchmarks/forecasting.py melbourne --only ridge boosting --seeds 3 --out results/forecasting
+    python benchmarks/forecasting.py melbourne --only ridge "stgnn graph=false hubs=0" --out results/forecasting
 
 The data are not part of the project: `metalore data` says where they come from. METALORE_DATA stands for --data. What
-does not depend on a seed (everything up to ridge) runs once. Times are of the wall clock, in one process with one
-thread unless OMP_NUM_THREADS says otherwise.
+does not draw at random runs once, whatever --seeds says. Times are of the wall clock, in one process with one thread
+unless OMP_NUM_THREADS says otherwise. `metalore forecast compare` does the same and makes a page of it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ import pandas as pd
 
 from metalore.forecast import NAMES, PROTOCOLS, protocol, summary
 
-UNSEEDED = ("last-value", "yesterday", "last-week", "weeks-mean", "smoothing", "ridge")
-"""Forecasters that draw nothing at random."""
 LEFT_OUT = {"los-loop": ("last-week", "weeks-mean"), "barcelona": ("last-week", "weeks-mean")}
 """Data shorter than two weeks have no week before."""
 SHOWN = ["panel", "forecaster", "horizon", "target", "mae", "mae_sd", "rmse", "rmse_sd", "wape", "nrmse",
@@ -34,12 +32,8 @@ def one_protocol(name: str, data: Path, only: list[str], seeds: int) -> pd.DataF
     """The table of a protocol, over seeds where they matter."""
     judged = protocol(name, data)
     print(f"\n{name}: known: {judged.known}", flush=True)
-    wanted = [word for word in only or NAMES if word not in LEFT_OUT.get(name, ())]
-    tables = []
-    for word in wanted:
-        runs = range(1 if word in UNSEEDED else seeds)
-        tables.append(judged.compare([word], runs, say=lambda line: print("  " + line, flush=True)))
-    return pd.concat(tables, ignore_index=True)
+    wanted = [text for text in only or NAMES if text not in LEFT_OUT.get(name, ())]
+    return judged.compare(wanted, range(seeds), say=lambda line: print("  " + line, flush=True))
 
 
 def show(name: str, table: pd.DataFrame) -> None:
@@ -57,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("protocols", nargs="*", default=list(PROTOCOLS), help=", ".join(PROTOCOLS))
     parser.add_argument("--data", type=Path, default=os.environ.get("METALORE_DATA"), help="folder with the data")
-    parser.add_argument("--only", nargs="+", default=[], help=", ".join(NAMES))
+    parser.add_argument("--only", nargs="+", default=[], help=f"{', '.join(NAMES)}; settings after a name")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="folder for a CSV of each protocol, a row per seed")
     given = parser.parse_args()

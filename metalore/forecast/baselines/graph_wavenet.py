@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, pad, relu
 
+from metalore.forecast._device import device_of
 from metalore.forecast.early_stopping import train_epochs
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import QUANTILES, Forecaster, Progress
@@ -226,7 +227,7 @@ class GraphWaveNet(Forecaster):
         self.window, self.epochs, self.patience, self.steps, self.batch = window, epochs, patience, steps, batch
         self.channels, self.skip, self.end, self.embedding, self.dropout = channels, skip, end, embedding, dropout
         self.rate, self.weight_decay = rate, weight_decay
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = device_of(device)
 
     def _fit(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metalore.forecast._device import device_of
 from metalore.forecast.early_stopping import train_epochs
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import QUANTILES, Forecaster, Progress
@@ -94,7 +95,7 @@ class GRU(Forecaster):
         if min(window, hidden, own, epochs, patience, samples, batch) < 1 or not rate > 0:
             raise ForecastError(f"{self.name} needs sizes, epochs and a rate above 0")
         self.window, self.hidden, self.own, self.epochs, self.patience = window, hidden, own, epochs, patience
-        self.samples, self.batch, self.rate, self.device = samples, batch, rate, torch.device(device)
+        self.samples, self.batch, self.rate, self.device = samples, batch, rate, device_of(device)
 
     def _fit(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         self._scaler = Scaler.fit(panel, split)

@@ -38,6 +38,7 @@ class Ridge(PointForecaster):
     """
 
     name = "ridge"
+    seeded = False
 
     def __init__(self, window: int = 24, penalties: tuple[float, ...] = PENALTIES, refit: bool = True) -> None:
         if window < 1 or not penalties or min(penalties) <= 0:
