@@ -21,6 +21,7 @@ from metalore.forecast.metrics import score
 from metalore.forecast.panel import Panel
 from metalore.forecast.registry import forecaster_of
 from metalore.forecast.splits import Part, Split, check_horizons
+from metalore.telemetry.graph import ZoneGraph
 
 Say = Callable[[str], None]
 _REPEATS = 20
@@ -228,6 +229,9 @@ def ranked(means: pd.DataFrame) -> list[str]:
     return [str(name) for name in relative.mean(axis=1).sort_values(kind="stable").index]
 
 
+_NEAREST = 6
+"""Neighbours of a pedestrian counter: those that are nearest."""
+
 # -- named protocols ---------------------------------------------------------------------------------------------------
 
 
@@ -319,6 +323,8 @@ def _melbourne(data: Path) -> Protocol:
 
     table = read_melbourne_pedestrians(folder_of(dataset("melbourne_pedestrians"), data))
     panel = Panel.of(table, lowest=np.zeros(1))
+    assert panel.positions is not None
+    panel = Panel.of(panel, graph=ZoneGraph.from_distances(panel.positions, panel.zones, _NEAREST))
     split = Split.by_parts(panel, validation=0.1, test=0.2)
     return Protocol("melbourne", {"melbourne": (panel, split)}, (1,), window=24, known=(
         "one hour ahead, MAE / RMSE / WAPE: last value 103.9 / 209.6 / 28.0 %, ridge per sensor 55.9 / 122.2 / 15.1 %"
@@ -354,8 +360,22 @@ def _barcelona(data: Path) -> Protocol:
     ))  # fmt: skip
 
 
+def _city(data: Path) -> Protocol:
+    folder = data / CITY
+    if not (folder / "card.json").is_file():
+        raise ForecastError(f"{folder} holds no recording; make one: metalore record {CITY} --days 28 --out {folder}")
+    panel = Panel.of(folder, inputs=("active_users", "requests", "movement_rate"))
+    return Protocol("city", {CITY: (panel, Split.by_parts(panel))}, tuple(range(1, 13)), window=12, known=(
+        "recorded in the built-in city, 1 to 12 intervals ahead; nobody else has results"
+    ))  # fmt: skip
+
+
+CITY = "city-30"
+"""The built-in city; its recording lies under this name."""
+
 PROTOCOLS: dict[str, Callable[[Path], Protocol]] = {
     "melbourne": _melbourne,
     "los-loop": _los_loop,
     "barcelona": _barcelona,
+    "city": _city,
 }

@@ -53,7 +53,7 @@ class Recipe:
     batch: int = 64
     windows: int = 8192
     weight_decay: float = 1e-4
-    squared: float = 0.2
+    squared: float = 0.15
     clip: float = 1.0
 
     def __post_init__(self) -> None:
