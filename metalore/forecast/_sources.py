@@ -11,10 +11,17 @@ import pandas as pd
 
 from metalore.forecast.errors import ForecastError, unknown
 from metalore.forecast.panel import DAY_S, HOUR_S, TARGETS, Edges, Panel
+from metalore.scenario import Scenario
 from metalore.telemetry.datasets import SeriesTable
 from metalore.telemetry.graph import ZoneGraph
+from metalore.telemetry.places import project
 from metalore.telemetry.recording import CARD, Recording
 from metalore.telemetry.schema import COLUMNS, as_array, check_table, interval_of, read_telemetry, zones_of
+
+EVENTS = ("event_near", "event_on")
+"""What is known in advance of a recorded city: how many events people are on their way to, and how many are on."""
+_CALENDAR_S = DAY_S
+"""A recording's events are known for so long beyond its end."""
 
 
 def read_source(
@@ -67,7 +74,7 @@ def _of_series(
         "interval_s": table.interval_s,
         "start": table.times[0] if stamped else None,
         "edges": edges,
-        "positions": None if table.positions is None else table.positions[at],
+        "positions": None if table.positions is None else project(*table.positions.T)[at],
         **_columns(table.name, table.features, table.values[:, at], targets or table.features, inputs),
     }
 
@@ -77,15 +84,39 @@ def _of_recording(
 ) -> dict[str, Any]:
     graph, city = recording.graph(), recording.scenario.city
     fields = _of_table(recording.table(), str(recording.folder), targets, inputs, zones or graph.zones)
+    for name in fields["zones"]:
+        if name not in graph.zones:
+            raise unknown("zone", name, graph.zones, f"the graph of {recording.folder}")
     at = [graph.zones.index(name) for name in fields["zones"]]
     clock_s = fields["times"][0]
     if city is not None:
         clock_s += city.start_day * DAY_S + city.start_hour * HOUR_S
-    return fields | {
-        "clock_s": float(clock_s),
-        "edges": Edges(graph.source, graph.target, graph.weight, len(graph)).among(at),
-        "positions": ZoneGraph.load(recording.folder / "graph.json").positions_m[at],
-    }
+    return (
+        fields
+        | _planned(recording.scenario, fields)
+        | {
+            "clock_s": float(clock_s),
+            "edges": Edges(graph.source, graph.target, graph.weight, len(graph)).among(at),
+            "positions": ZoneGraph.load(recording.folder / "graph.json").positions_m[at],
+        }
+    )
+
+
+def _planned(scenario: Scenario, fields: dict[str, Any]) -> dict[str, Any]:
+    """The city's events as they stand in its calendar: in which intervals people come to one, and in which it is on."""
+    if scenario.city is None or not scenario.city.events:
+        return {}
+    interval_s, count = fields["interval_s"], len(fields["times"]) + round(_CALENDAR_S / fields["interval_s"])
+    times = fields["times"][0] + interval_s * np.arange(count)
+    values = np.zeros((count, len(fields["zones"]), len(EVENTS)), np.float32)
+    for event in scenario.city.events:
+        if event.zone in fields["zones"]:
+            since = times - event.from_s
+            if event.every_s is not None:
+                since = np.where(since >= -event.lead_s, (since + event.lead_s) % event.every_s - event.lead_s, since)
+            near, on = (-event.lead_s <= since) & (since < 0), (since >= 0) & (since < event.duration_s)
+            values[:, fields["zones"].index(event.zone)] += np.stack([near, on], axis=-1)
+    return {"events": EVENTS, "event_values": values}
 
 
 def _of_table(

@@ -1,17 +1,20 @@
-"""What a learner without memory is told: recent values, the same time on earlier days and weeks, and the calendar.
+"""What a learner without memory is told: recent values, the same time on earlier days and weeks, the calendar, events.
 
 Axes: `n` windows, `z` zones, `p` features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from metalore.forecast.history import Usual, recent, same_time
 from metalore.forecast.panel import DAY_S, WEEK_S, Panel
+from metalore.forecast.scaling import Scaler, inputs_state, inputs_taken
+from metalore.forecast.weights import Arrays
 
 DAYS, WEEKS = 3, 4
 """Earlier days and weeks of which the same time is shown."""
@@ -30,6 +33,7 @@ class Features:
         days, weeks: earlier days and weeks of which the same time is shown.
         weekdays: whether the days of the week differ; with less than two weeks to learn from nothing can be said.
         usual: what stands in for gaps.
+        inputs: scaler of further inputs, if there are any.
     """
 
     window: int
@@ -37,6 +41,7 @@ class Features:
     weeks: int
     weekdays: bool
     usual: Usual
+    inputs: Scaler | None = None
 
     @classmethod
     def fit(cls, panel: Panel, train: slice, window: int) -> Features:
@@ -45,11 +50,20 @@ class Features:
         day, week = panel.steps(DAY_S), panel.steps(WEEK_S)
         days = sum(day > 0 and k * day <= _LEAST_SEEN * length for k in range(1, DAYS + 1))
         weeks = sum(week > 0 and k * week <= _LEAST_SEEN * length for k in range(1, WEEKS + 1))
-        return cls(window, days, weeks, length * panel.interval_s >= 2 * WEEK_S, Usual.fit(panel, train))
+        inputs = None if panel.input_values is None else Scaler.of(panel.input_values[train])
+        return cls(window, days, weeks, length * panel.interval_s >= 2 * WEEK_S, Usual.fit(panel, train), inputs)
 
-    def facts(self) -> dict[str, int | bool]:
-        """All but the window and what is usual, for a card."""
-        return {"days": self.days, "weeks": self.weeks, "weekdays": self.weekdays}
+    def state(self) -> tuple[dict[str, int | bool], dict[str, np.ndarray]]:
+        """Facts for a card, and arrays."""
+        facts: dict[str, int | bool] = {"days": self.days, "weeks": self.weeks, "weekdays": self.weekdays}
+        return facts, {**self.usual.state(), **inputs_state(self.inputs)}
+
+    @classmethod
+    def taken(cls, window: int, facts: Mapping[str, Any], arrays: Arrays, panel: Panel) -> Features:
+        """What :meth:`state` gave, for a panel of the same shape."""
+        zones = len(panel.zones)
+        usual, inputs = Usual.taken(arrays, zones, len(panel.targets)), inputs_taken(arrays, zones, len(panel.inputs))
+        return cls(window, **facts, usual=usual, inputs=inputs)
 
     def reach(self, panel: Panel, horizons: Sequence[int]) -> int:
         """Intervals up to the origin that features are made from."""
@@ -97,7 +111,11 @@ class Features:
         )
         return both
 
-    def events(self, panel: Panel, origins: np.ndarray, horizon: int) -> np.ndarray:
-        """What is announced for the interval to be forecast and for the last one known, [n, z, 2 k]."""
-        both: np.ndarray = np.concatenate([panel.events_at(origins + horizon), panel.events_at(origins)], axis=-1)
-        return both
+    def further(self, panel: Panel, origins: np.ndarray, horizon: int) -> np.ndarray:
+        """What is announced for the interval to be forecast and for the last one known, and the newest value of each
+        further input, scaled, 0 for a gap; [n, z, 2 k + i]."""
+        parts = [panel.events_at(origins + horizon), panel.events_at(origins)]
+        if self.inputs is not None and panel.input_values is not None:
+            parts.append(np.nan_to_num(self.inputs.scaled(panel.input_values[origins])))
+        whole: np.ndarray = np.concatenate(parts, axis=-1)
+        return whole

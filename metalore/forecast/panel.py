@@ -113,8 +113,10 @@ class Panel:
         events, event_values: announced in advance [t', z, k], known for future intervals too; t' >= t, and what lies
             beyond t' is not announced, so 0. No NaN.
         edges: how zones go together, where known.
-        positions: of zones [z, 2], in any unit, where known.
-        intent: embedding of each zone [z, 1024], or of each interval and zone [t, z, 1024]; NaN where there is none.
+        positions: of zones [z, 2], east and north, m, where known.
+        intent: embeddings [k, 1024]; a row with NaN is none.
+        intent_of: which of them a zone has, [z] or, as known in each interval, [t, z]; -1 is none. Unset: there is one
+            for each zone, in their order.
         lowest: least value that a target can have [f]; -inf where there is no such bound.
         name: what to call it.
         allow_empty: whether a zone may have no values at all.
@@ -138,6 +140,7 @@ class Panel:
     edges: Edges | None = None
     positions: np.ndarray | None = None
     intent: np.ndarray | None = None
+    intent_of: np.ndarray | None = None
     lowest: np.ndarray | None = None
     name: str = "the panel"
     allow_empty: bool = False
@@ -185,8 +188,6 @@ class Panel:
         ]
         if self.inputs or self.input_values is not None:
             wanted.append(("input_values", self.input_values, (t, z, len(self.inputs))))
-        if self.intent is not None:
-            wanted.append(("intent", self.intent, (*([t] if self.intent.ndim == 3 else []), z, INTENT_SIZE)))
         for what, array, shape in wanted:
             if array is not None and array.shape != shape:
                 raise ForecastError(f"{self.name}: {what} have the shape {array.shape}, not {shape}")
@@ -195,6 +196,7 @@ class Panel:
         if self.edges is not None and self.edges.zones != z:
             raise ForecastError(f"{self.name} has {z} zones, its graph {self.edges.zones}")
         self._check_events(t, z)
+        self._check_intent(t, z)
 
     def _check_events(self, t: int, z: int) -> None:
         if not self.events and self.event_values is None:
@@ -205,6 +207,29 @@ class Panel:
                                 f"{len(self.events)})")  # fmt: skip
         if np.isnan(self.event_values).any():  # type: ignore[arg-type]  # there, as just checked
             raise ForecastError(f"{self.name} has gaps among its events; what is not announced is 0")
+
+    def _check_intent(self, t: int, z: int) -> None:
+        if self.intent is None:
+            if self.intent_of is not None:
+                raise ForecastError(f"{self.name} says which intent a zone has, and has none")
+            return
+        count = len(self.intent) if self.intent.ndim else 0
+        if self.intent.shape != (count, INTENT_SIZE) or count == 0:
+            raise ForecastError(f"{self.name}: intent has the shape {self.intent.shape}, not (k, {INTENT_SIZE})")
+        if self.intent_of is None:
+            if count != z:
+                raise ForecastError(
+                    f"{self.name} has {count} embeddings and {z} zones; intent_of must say whose they are"
+                )
+            object.__setattr__(self, "intent_of", _frozen(np.arange(z)))
+        of = np.asarray(self.intent_of)
+        if of.dtype.kind not in "iu" or of.shape not in ((z,), (t, z)):
+            raise ForecastError(
+                f"{self.name}: intent_of are whole numbers [{z}] or [{t}, {z}], not {of.dtype} {of.shape}"
+            )
+        if of.min() < -1 or of.max() >= count:
+            raise ForecastError(f"{self.name}: intent_of is {of.min()} to {of.max()}; it can be -1 to {count - 1}")
+        object.__setattr__(self, "intent_of", _frozen(of))
 
     def _check_times(self) -> None:
         if not (np.isfinite(self.interval_s) and self.interval_s > 0):
@@ -256,7 +281,8 @@ class Panel:
             zones: which, in that order; unset: all.
             graph: edges; unset: a recording's or a series' own. It may have more zones than are wanted.
             start: wall-clock time of the first row; unset: a series' own, or what a recording's scenario says.
-            fields: other attributes of a panel: `events`, `event_values`, `intent`, `clock_s`, `name`, `allow_empty`.
+            fields: other attributes of a panel: `events`, `event_values`, `intent`, `intent_of`, `clock_s`, `name`,
+                `allow_empty`. A recording brings the events of its city's calendar.
 
         Raises:
             ForecastError: a column that is not there, a zone that the graph does not have, or what a panel refuses.
@@ -286,7 +312,7 @@ class Panel:
             times=self.times[:row],
             values=self.values[:row],
             input_values=None if self.input_values is None else self.input_values[:row],
-            intent=self.intent if self.intent is None or self.intent.ndim == 2 else self.intent[:row],
+            intent_of=self.intent_of if self.intent_of is None or self.intent_of.ndim == 1 else self.intent_of[:row],
             allow_empty=True,
         )
 
@@ -299,6 +325,7 @@ class Panel:
             input_values=np.full((1, z, len(self.inputs)), np.nan) if self.inputs else None,
             event_values=np.zeros((1, z, len(self.events))) if self.events else None,
             intent=None,
+            intent_of=None,
             allow_empty=True,
         )
 
@@ -312,7 +339,7 @@ class Panel:
             event_values=None if self.event_values is None else self.event_values[:, at],
             edges=None if self.edges is None else self.edges.among(at),
             positions=None if self.positions is None else self.positions[at],
-            intent=None if self.intent is None else self.intent[..., at, :],
+            intent_of=None if self.intent_of is None else self.intent_of[..., at],
         )
 
     # -- using ---------------------------------------------------------------------------------------------------------
@@ -366,6 +393,16 @@ class Panel:
         found: np.ndarray = self.event_values[np.where(known, rows, 0)] * known[..., None, None]
         return found
 
+    def intent_at(self, rows: np.ndarray) -> np.ndarray:
+        """Which of the embeddings each zone has in intervals, [*rows, z]; -1 is none."""
+        rows = np.asarray(rows)
+        if self.intent is None or self.intent_of is None:
+            return np.full((*rows.shape, len(self.zones)), -1)
+        own = self.intent_of[rows] if self.intent_of.ndim == 2 else self.intent_of
+        unknown_rows = np.isnan(self.intent).any(axis=1)
+        found: np.ndarray = np.where(unknown_rows[own], -1, own)
+        return np.broadcast_to(found, (*rows.shape, len(self.zones)))
+
     def actual(self, origins: np.ndarray, horizons: Sequence[int], end: int | None = None) -> np.ndarray:
         """What happened `horizons` intervals after each origin, [n, z, h, f]; NaN if not known, or not before `end`.
 
@@ -384,7 +421,11 @@ class Panel:
         digest.update(repr(words).encode())
         edges = self.edges
         arrays = [self.times, self.values, self.input_values, self.event_values, self.positions, self.intent]
-        arrays += [self.lowest, *((edges.source, edges.target, edges.weight) if edges is not None else ())]
+        arrays += [
+            self.intent_of,
+            self.lowest,
+            *((edges.source, edges.target, edges.weight) if edges is not None else ()),
+        ]
         for array in arrays:
             digest.update(b"none" if array is None else repr((array.shape, array.dtype.str)).encode())
             if array is not None:

@@ -185,6 +185,7 @@ class STGNN(nn.Module):
         day: Tensor | None = None,
         week: Tensor | None = None,
         intent: Tensor | None = None,
+        intent_of: Tensor | None = None,
         least: Tensor | None = None,
         scale: Tensor | None = None,
     ) -> Tensor:
@@ -195,7 +196,8 @@ class STGNN(nn.Module):
             last: the last known values [b, z, f], to which the forecast is relative.
             neighbours: the graph; needed if the network was made for one.
             day, week: part of the day and day of the week [b], where embedded.
-            intent: embeddings [z, 1024] or [b, z, 1024], NaN where a zone has none; unset: no zone has one.
+            intent: embeddings [k, 1024]; unset: no zone has one.
+            intent_of: which of them each zone has [b, z]; -1 is none.
             least: bound of each zone and target [z, f]; -inf where there is none.
             scale: in what unit changes from `last` are, [b, z, f]; unset: 1.
 
@@ -211,7 +213,7 @@ class STGNN(nn.Module):
         for table, at in ((self.day, day), (self.week, week)):
             if table is not None and at is not None:
                 hidden = hidden + table[at][:, None]
-        hidden = self._with_intent(hidden, intent)
+        hidden = self._with_intent(hidden, intent, intent_of)
         for layer in self.layers:
             hidden = layer(hidden, neighbours if shape.graph else None, self.hubs)
         raw = self.head(relu(hidden)).float()
@@ -221,13 +223,13 @@ class STGNN(nn.Module):
             raw = torch.cat([raw[..., :1] + line[..., None], raw[..., 1:]], dim=-1)
         return self._quantiles(raw, last, least, scale)
 
-    def _with_intent(self, hidden: Tensor, intent: Tensor | None) -> Tensor:
+    def _with_intent(self, hidden: Tensor, intent: Tensor | None, intent_of: Tensor | None) -> Tensor:
         if self.intent is None or self.no_intent is None:
             return hidden
-        if intent is None:
+        if intent is None or intent_of is None:
             return hidden + self.no_intent
-        there = ~torch.isnan(intent).any(dim=-1, keepdim=True)
-        return hidden + torch.where(there, self.intent(torch.nan_to_num(intent)), self.no_intent)
+        meanings = torch.cat([self.intent(intent), self.no_intent])  # number -1 is the last
+        return hidden + meanings[intent_of]
 
     @staticmethod
     def _quantiles(raw: Tensor, last: Tensor, least: Tensor | None, scale: Tensor | None) -> Tensor:

@@ -21,8 +21,8 @@ _AROUND = 1
 """Intervals around the same time of an earlier day that are shown too: what happens then need not be punctual."""
 _OFTEN = 8
 """So many times an earlier time must fit into the training part."""
-_DAY_PARTS = 288
-"""A day has at most so many embeddings, which is one for every 5 minutes."""
+_DAY_PARTS = 24
+"""A day has at most so many embeddings: with more of them, a few days are learned by heart."""
 _LEAST_SPREAD = 0.01
 """Of a window, in deviations of the training part: a flat window must not blow up what is relative to it."""
 
@@ -117,6 +117,7 @@ class Batch:
     day: Tensor | None
     week: Tensor | None
     intent: Tensor | None
+    intent_of: Tensor | None
     scale: Tensor | None
 
 
@@ -153,13 +154,13 @@ class Windows:
         self._scaled = torch.from_numpy(np.concatenate(columns, axis=-1)).to(device)
         self._gaps = bool(torch.isnan(self._scaled).any()) or bool((wanted < 0).any())
         self._intent = None
-        if layout.intent and panel.intent is not None and panel.intent.ndim == 2:
-            self._intent = torch.from_numpy(panel.intent.copy()).to(device)
+        if layout.intent and panel.intent is not None:
+            self._intent = torch.from_numpy(np.nan_to_num(panel.intent)).to(device)
 
     def batch(self, origins: np.ndarray) -> Batch:
         """Windows with these origins."""
         layout = self.layout
-        recent, recent_gaps = self._filled(self._at(origins, layout.recent))
+        recent, recent_gaps = self.recent(origins)
         last = recent[:, -1, :, : layout.targets]
         scale = None
         earlier = self._at(origins, layout.earlier)[..., : layout.targets]
@@ -177,9 +178,14 @@ class Windows:
             last,
             self._calendar(self.panel.week_s(origins + layout.horizons[0]) % DAY_S, DAY_S, layout.day),
             self._calendar(self.panel.week_s(origins + layout.horizons[0]), WEEK_S, layout.week),
+            self._intent,
             self._intent_at(origins),
             None if scale is None else scale[..., : layout.targets],
         )
+
+    def recent(self, origins: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Values of the window with gaps filled, and where these were, as 1; both [b, r, z, c]."""
+        return self._filled(self._at(origins, self.layout.recent))
 
     def _at(self, origins: np.ndarray, steps: np.ndarray) -> Tensor:
         """Scaled values [b, r, z, c]; NaN for gaps and before the panel begins."""
@@ -210,9 +216,9 @@ class Windows:
         return torch.from_numpy((seconds / period_s * parts + 1e-6).astype(np.int64) % parts).to(self.device)
 
     def _intent_at(self, origins: np.ndarray) -> Tensor | None:
-        if not self.layout.intent or self.panel.intent is None or self._intent is not None:
-            return self._intent
-        return torch.from_numpy(self.panel.intent[origins]).to(self.device)
+        if self._intent is None:
+            return None
+        return torch.from_numpy(np.array(self.panel.intent_at(origins), np.int64)).to(self.device)
 
 
 def _relative(recent: Tensor) -> tuple[Tensor, Tensor]:

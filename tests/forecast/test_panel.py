@@ -11,6 +11,7 @@ from forecast.synthetic import HOUR_S, panel
 from telemetry.made import ZONES, graph, table
 
 from metalore.forecast import INTENT_SIZE, Edges, ForecastError, Panel
+from metalore.scenario import City, Event, load
 from metalore.telemetry import record
 from metalore.telemetry.datasets import SeriesTable
 
@@ -74,6 +75,21 @@ def test_an_interval_without_any_row_is_a_gap() -> None:
     made = Panel.of(rows[rows["time_s"] != 3600.0], ["cpu_cores"])
     assert len(made) == 5
     assert np.isnan(made.values[2]).all()
+
+
+def test_a_recording_brings_what_its_city_plans(tmp_path: Path) -> None:
+    zone = "zone-001"
+    planned = (
+        Event(name="fair", zone=zone, from_s=300, duration_s=120, lead_s=90),
+        Event(name="train", zone=zone, from_s=60, duration_s=60, lead_s=0, every_s=240),
+    )
+    scenario = load("four-cells").updated(city=City(events=planned), max_steps=600)
+    made = Panel.of(record(scenario, tmp_path / "run", duration_s=600, interval_s=60))
+    assert len(made.event_values) == len(made) + 24 * 60
+    near, on = made.event_values[:12, made.zones.index(zone)].T
+    np.testing.assert_array_equal(near, [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])  # an interval counts as it begins
+    np.testing.assert_array_equal(on, [0, 1, 0, 0, 0, 2, 1, 0, 0, 1, 0, 0])
+    assert made.event_values.sum() == 3 + 363  # the train comes once in 4 of 1450 intervals
 
 
 def test_a_recording_becomes_a_panel(tmp_path: Path) -> None:
@@ -149,8 +165,16 @@ def test_shapes_and_names_must_fit() -> None:
         Panel(np.arange(3.0), ("a", "b"), ("x",), np.zeros((3, 1, 1)), 1.0)
     with pytest.raises(ForecastError, match="the zone 'a' twice"):
         Panel(np.arange(3.0), ("a", "a"), ("x",), np.zeros((3, 2, 1)), 1.0)
-    with pytest.raises(ForecastError, match="intent have the shape"):
+    with pytest.raises(ForecastError, match=r"intent has the shape \(3, 5\)"):
         panel(intent=np.zeros((3, 5)))
+    with pytest.raises(ForecastError, match="5 embeddings and 3 zones"):
+        panel(intent=np.zeros((5, INTENT_SIZE)))
+    with pytest.raises(ForecastError, match=r"whole numbers \[3\]"):
+        panel(intent=np.zeros((5, INTENT_SIZE)), intent_of=np.zeros(2, int))
+    with pytest.raises(ForecastError, match="can be -1 to 4"):
+        panel(intent=np.zeros((5, INTENT_SIZE)), intent_of=np.array([-1, 0, 5]))
+    with pytest.raises(ForecastError, match="which intent a zone has, and has none"):
+        panel(intent_of=np.array([-1, 0, 1]))
     with pytest.raises(ForecastError, match="event_values have the shape"):
         panel(events=("fair",), event_values=np.zeros((5, 3, 1)))
     with pytest.raises(ForecastError, match="3 zones, its graph 2"):
@@ -182,9 +206,23 @@ def test_the_fingerprint_changes_with_everything_that_counts_and_nothing_else() 
         one.updated(edges=None),
         one.updated(targets=("memory", "cpu")),
         one.updated(intent=np.zeros((3, INTENT_SIZE))),
+        one.updated(intent=np.zeros((3, INTENT_SIZE)), intent_of=np.array([2, 1, 0])),
         one.updated(events=("fair",), event_values=np.zeros((len(one), 3, 1))),
     ]
-    assert len({made.fingerprint() for made in [one, *others]}) == 7
+    assert len({made.fingerprint() for made in [one, *others]}) == 8
+
+
+def test_intent_is_a_library_and_who_has_what_of_it() -> None:
+    library = np.zeros((4, INTENT_SIZE), np.float32)
+    library[2, 7] = np.nan
+    still = panel(intent=library, intent_of=np.array([3, 2, -1]))
+    np.testing.assert_array_equal(still.intent_at(np.array([0, 5])), [[3, -1, -1]] * 2)
+    moving = np.zeros((len(still), 3), int)
+    moving[10:] = [1, 2, 3]
+    made = still.updated(intent_of=moving)
+    np.testing.assert_array_equal(made.intent_at(np.array([9, 10])), [[0, 0, 0], [1, -1, 3]])
+    np.testing.assert_array_equal(made.until(11).of_zones(["zone-2", "zone-0"]).intent_at(np.array([10])), [[3, 1]])
+    np.testing.assert_array_equal(panel().intent_at(np.array([4])), [[-1, -1, -1]])
 
 
 def test_events_are_known_ahead_and_nothing_is_announced_beyond() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forecast.synthetic import error_of, follower
 from forecast.synthetic import panel as made_panel
 
 from metalore.forecast import Edges, ForecastError, Panel, Split
@@ -90,8 +91,8 @@ def test_hubs_are_a_row_stochastic_adjacency() -> None:
 def test_intent_counts_where_it_is_there() -> None:
     network = random_network(intent=True, graph=False, hubs=0)
     intent = torch.randn(5, 1024)
-    intent[3:] = torch.nan
-    with_intent, without = network(KNOWN, LAST, intent=intent), network(KNOWN, LAST)
+    intent_of = torch.tensor([0, 1, 2, -1, -1]).expand(len(KNOWN), -1)
+    with_intent, without = network(KNOWN, LAST, intent=intent, intent_of=intent_of), network(KNOWN, LAST)
     assert not torch.isnan(with_intent).any()
     torch.testing.assert_close(with_intent[:, 3:], without[:, 3:])
     assert ((with_intent[:, :3] - without[:, :3]).abs().amax(dim=(0, 2, 3, 4)) > 0.1).all()
@@ -152,24 +153,6 @@ def test_gaps_are_filled_with_the_last_value_and_told() -> None:
 # -- learning ----------------------------------------------------------------------------------------------------------
 
 
-def follower(zones: int = 4, rows: int = 1500, seed: int = 0) -> Panel:
-    """Nobody can foresee zone 0; every other zone repeats the one before it, two intervals later."""
-    random = np.random.default_rng(seed)
-    noise = random.standard_normal(rows + 2 * zones)
-    values = np.stack([noise[2 * (zones - z) :][:rows] for z in range(zones)], axis=1)[..., None]
-    names = tuple(f"zone-{z}" for z in range(zones))
-    edges = Edges(np.arange(zones - 1), np.arange(1, zones), np.ones(zones - 1), zones)
-    return Panel(np.arange(rows) * 60.0, names, ("x",), 5 + values, 60.0, edges=edges)
-
-
-def error_of(forecaster: STGNNForecaster, made: Panel, split: Split) -> np.ndarray:
-    """RMSE of each zone one interval ahead, where the deviation is 1."""
-    origins = split.origins("test", forecaster.horizons, forecaster.window)
-    errors = forecaster.predict(made, origins)[..., 1] - made.actual(origins, forecaster.horizons)
-    rmse: np.ndarray = np.sqrt((errors**2).mean(axis=(0, 2, 3)))
-    return rmse
-
-
 def test_a_zone_that_repeats_its_neighbour_is_found_through_the_graph_only() -> None:
     made = follower()
     split = Split.by_parts(made)
@@ -223,15 +206,15 @@ def test_announced_events_and_intent_are_used() -> None:
     rows, zones = 1200, 3
     event = (random.random((rows, zones, 1)) < 0.2).astype(float)
     meaning, wants = random.standard_normal((rows, zones)), random.standard_normal(1024)
-    intent = (meaning[..., None] * wants).astype(np.float32)
+    intent = (meaning.reshape(-1, 1) * wants).astype(np.float32)
     later = np.concatenate([np.zeros((1, zones)), meaning[:-1]])
     values = 0.1 * random.standard_normal((rows, zones, 1)) + 2 * event + later[..., None]
     made = Panel(np.arange(rows) * 60.0, ("a", "b", "c"), ("x",), values, 60.0, events=("match",), event_values=event,
-                 intent=intent)  # fmt: skip
+                 intent=intent, intent_of=np.arange(rows * zones).reshape(rows, zones))  # fmt: skip
     split = Split.by_parts(made)
     settings: dict[str, Any] = {**QUICK, "recipe": {"epochs": 12}}
     both = error_of(STGNNForecaster(**settings).fit(made, split, (1,)), made, split)
-    blind = made.updated(intent=None)
+    blind = made.updated(intent=None, intent_of=None)
     events = error_of(STGNNForecaster(**settings).fit(blind, split, (1,)), blind, split)
     assert (both < 0.4).all(), both
     assert (events > 0.8).all(), events

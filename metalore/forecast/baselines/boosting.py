@@ -32,6 +32,7 @@ class Boosting(PointForecaster):
     """
 
     name = "boosting"
+    can_be_kept = False
 
     def __init__(
         self, window: int = 12, trees: int = 400, leaves: int = 31, rate: float = 0.08, samples: int = 300_000
@@ -112,6 +113,6 @@ class Boosting(PointForecaster):
             series[..., self.window :],
             np.broadcast_to(times[:, None], (*shape, times.shape[1])),
             np.broadcast_to(zones[None], (*shape, zones.shape[1])),
-            self._features.events(panel, origins, horizon),
+            self._features.further(panel, origins, horizon),
         ]
         return np.concatenate(parts, axis=-1, dtype=np.float32)

@@ -10,7 +10,6 @@ import numpy as np
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.features import Features
 from metalore.forecast.forecaster import PointForecaster, Progress
-from metalore.forecast.history import Usual
 from metalore.forecast.panel import Panel
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Part, Split
@@ -25,7 +24,7 @@ _MOST = 30_000_000
 
 
 class Ridge(PointForecaster):
-    """Linear in recent values, the same time on earlier days and weeks, the calendar and announced events.
+    """Linear in recent values, the same time on earlier days and weeks, the calendar, announced events and inputs.
 
     Normal equations with a penalty on squared coefficients (Hoerl and Kennard 1970), in units of each zone's deviation.
     What is fitted is the change from the last value, so that a large penalty means the last value. The penalty, and
@@ -33,12 +32,13 @@ class Ridge(PointForecaster):
     the validation part; quantiles are measured there too, and only then coefficients are fitted again to both parts.
 
     Args:
-        window: recent values that it sees, of its target; of the other targets it sees the newest.
+        window: recent values that it sees, of its target; of the other targets and of inputs it sees the newest.
         penalties: to choose from; one is taken as it is.
         refit: whether to fit again.
     """
 
     name = "ridge"
+    seeded = False
 
     def __init__(self, window: int = 24, penalties: tuple[float, ...] = PENALTIES, refit: bool = True) -> None:
         if window < 1 or not penalties or min(penalties) <= 0:
@@ -73,13 +73,13 @@ class Ridge(PointForecaster):
     def _point_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         coefficients = {f"coefficients.{h}.{f}": array for (h, f), array in self._coefficients.items()}
         choice = [[h, f, penalty, whole] for (h, f), (penalty, whole) in self._choice.items()]
-        facts = {"features": self._features.facts(), "choice": choice}
-        return facts, {**coefficients, **self._scaler.state(), **self._features.usual.state()}
+        features, arrays = self._features.state()
+        return {"features": features, "choice": choice}, {**coefficients, **self._scaler.state(), **arrays}
 
     def _restore_point(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
         zones, targets = len(self.zones), len(self.targets)
         self._scaler = Scaler.taken(arrays, zones, targets)
-        self._features = Features(self.window, **facts["features"], usual=Usual.taken(arrays, zones, targets))
+        self._features = Features.taken(self.window, facts["features"], arrays, self.fitted_frame())
         self._choice = {(h, f): (penalty, whole) for h, f, penalty, whole in facts["choice"]}
         numbers = self._design(self.fitted_frame(), np.zeros(1, np.int64), 0, 0).shape[-1]
         self._coefficients = {
@@ -124,8 +124,8 @@ class Ridge(PointForecaster):
         calendar = self._features.calendar(panel, origins, horizon)
         shared = np.broadcast_to(calendar[:, None], (len(origins), zones, calendar.shape[1]))
         ones = np.ones((len(origins), zones, 1), np.float32)
-        events = self._features.events(panel, origins, horizon)
-        return np.concatenate([series, shared, events, ones], axis=-1, dtype=np.float32)
+        further = self._features.further(panel, origins, horizon)
+        return np.concatenate([series, shared, further, ones], axis=-1, dtype=np.float32)
 
     def _windows(self, panel: Panel, origins: np.ndarray, h: int, f: int) -> tuple[np.ndarray, np.ndarray]:
         """Features [n, z, p] and scaled changes from the last value [n, z]."""
