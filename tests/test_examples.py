@@ -101,6 +101,12 @@ def check_own_policy(output: str) -> None:
     assert row(output, "through gymnasium.make: return")[0] > 0
 
 
+def check_own_recommender(output: str) -> None:
+    own, hpa = row(output, "recent-peak"), row(output, "hpa")
+    assert own[1] > hpa[1]  # twice the peak costs more than use of 70 % ...
+    assert own[0] <= hpa[0]  # ... and is late no more often
+
+
 CHECKS: dict[str, tuple[Callable[[str], None], tuple[str, ...]]] = {
     "quickstart.py": (check_quickstart, ()),
     "batch.py": (check_batch, ()),
@@ -111,6 +117,7 @@ CHECKS: dict[str, tuple[Callable[[str], None], tuple[str, ...]]] = {
     "extending/own_traffic.py": (check_own_traffic, ()),
     "extending/own_scheduler.py": (check_own_scheduler, ()),
     "extending/own_policy.py": (check_own_policy, ()),
+    "extending/own_recommender.py": (check_own_recommender, ()),
 }
 
 

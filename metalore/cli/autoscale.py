@@ -69,7 +69,7 @@ def compare(
     seed: FirstSeed = 0,
     forecaster: ForecasterName = "last-value",
     policy: PolicyName = "backlog-proportional",
-    target_ms: Target = 1000.0,
+    target_ms: Target = 2000.0,
     delay: Delay = 0.0,
     interval: Interval = 60.0,
     safety: SafetySettings = None,

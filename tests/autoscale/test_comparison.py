@@ -27,7 +27,14 @@ from metalore.autoscale.comparison import (
 from metalore.intervals import bootstrap_mean
 
 MINUTE = 1 / 1440
-PLAN = Plan(town(), days=10 * MINUTE, history_days=5 * MINUTE, interval_s=30.0, safety=Safety(cooldown_down_s=0.0))
+PLAN = Plan(
+    town(),
+    days=10 * MINUTE,
+    history_days=5 * MINUTE,
+    interval_s=30.0,
+    latency_target_ms=1000.0,
+    safety=Safety(cooldown_down_s=0.0),
+)
 
 
 @pytest.fixture(scope="module")
