@@ -241,9 +241,8 @@ def run(
         changes.note(tick)
         told(tick)
 
-    fallback = HorizontalRule()
     controller = Controller(
-        Logic(recommender, fallback, plan.safety),
+        Logic(recommender, HorizontalRule(), plan.safety),
         city,
         city.usage,
         city,

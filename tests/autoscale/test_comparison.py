@@ -76,17 +76,15 @@ def test_the_days_that_count_follow_the_history(demand: Demand) -> None:
     np.testing.assert_array_equal(demand.peak, demand.used.max(axis=0))
 
 
-def test_everybody_meets_the_same_people(results: list[Result], demand: Demand) -> None:
-    asked = {}
-    for name in ("threshold", "hpa"):
-        rows: list[Any] = []
-        measured = run(PLAN, demand, candidate(name, PLAN.scenario)(demand), told=rows.append)
-        assert len(rows) == PLAN.intervals
-        asked[name] = measured["lost_requests"], measured["core_hours"]
-    assert asked["threshold"][1] != asked["hpa"][1]
-    again = run(PLAN, demand, candidate("hpa", PLAN.scenario)(demand))
+def test_a_run_depends_on_demand_and_recommender_alone(results: list[Result], demand: Demand) -> None:
+    """Not on who was run before, nor on who runs beside."""
+    turns: list[Any] = []
+    again = run(PLAN, demand, candidate("hpa", PLAN.scenario)(demand), told=turns.append)
+    assert [turn.time_s for turn in turns] == [300 + 30.0 * i for i in range(20)]
     mine = next(r for r in results if r["recommender"] == "hpa" and r["seed"] == 1)
     assert {name: again[name] for name in MEASURES} == {name: mine[name] for name in MEASURES}
+    other = run(PLAN, demand, candidate("threshold", PLAN.scenario)(demand))
+    assert other["core_hours"] != again["core_hours"]
 
 
 def test_what_is_measured(results: list[Result]) -> None:

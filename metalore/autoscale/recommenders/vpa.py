@@ -94,7 +94,7 @@ class VerticalRule(Recommender):
         wanted = np.full(seen.allocated.shape, np.nan)
         wanted[:, _SIZED] = np.where(acts[:, None] & (state["samples"] > 0)[:, None], target, np.nan)
         reasons = tuple(
-            Reason(str(code), f"{_WORDS[str(code)]}; 90th percentile and {self.margin:.0%}: {in_words(row)}")
+            Reason(str(code), f"{_WORDS[str(code)]}; {self.target:g} quantile and {self.margin:.0%}: {in_words(row)}")
             for code, row in zip(codes, target, strict=True)
         )
         return Advice(wanted, reasons, dict(state) | {"moving": acts & (state["samples"] > 0)})
