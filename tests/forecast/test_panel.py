@@ -54,7 +54,8 @@ def test_zones_are_taken_in_the_order_asked_for_with_their_edges() -> None:
     assert made.edges is not None
     assert (made.edges.source.tolist(), made.edges.target.tolist()) == ([1], [0])
     assert made.positions is not None
-    assert made.positions.tolist() == [[2, 3], [0, 1]]
+    degree_m = 111_195  # of latitude; b lies two degrees north and two east of a, around the equator
+    np.testing.assert_allclose(made.positions, [[2 * degree_m, 2 * degree_m], [0, 0]], rtol=1e-3)
 
 
 def test_a_table_of_telemetry_becomes_a_panel_in_which_a_missing_row_is_a_gap() -> None:

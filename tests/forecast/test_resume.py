@@ -96,7 +96,7 @@ def test_it_can_be_interrupted_twice_and_in_the_middle_of_an_epoch(
 
 
 def test_a_run_out_of_patience_does_not_go_on(tmp_path: Path) -> None:
-    recipe = {"patience": 0, "learning_rate": 0.5, "epochs": 8}
+    recipe = {"patience": 1, "learning_rate": 0.5, "epochs": 8}
     whole = fitted(**recipe)
     assert len(whole.history) < 8
     with pytest.raises(KeyboardInterrupt):
