@@ -97,9 +97,8 @@ def chosen(judged: Protocol) -> pd.DataFrame:
     return table
 
 
-def ablated(judged: Protocol, seeds: int) -> pd.DataFrame:
+def ablated(judged: Protocol, whole: str, seeds: int) -> pd.DataFrame:
     """What each part of the network is worth: it, and it without the part."""
-    whole = CHOSEN[judged.name]
     sizes = {"half": judged.window // 2, "twice": 2 * judged.window}
     wanted = [whole, *(f"{whole} {change.format(**sizes)}" for change in ABLATIONS)]
     if judged.inside:  # the published windows lie in the test part, and a longer one has fewer
@@ -185,7 +184,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("METALORE_DATA"), help="folder with the data")
     parser.add_argument("--only", nargs="+", default=[], help=f"{', '.join(NAMES)}; settings after a name")
     parser.add_argument("--choose", action="store_true", help="settings of stgnn, on the validation part")
-    parser.add_argument("--ablate", action="store_true", help="stgnn without each of its parts")
+    parser.add_argument("--ablate", action="store_true", help="stgnn, or what --only says, without each of its parts")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="folder for a CSV of each, a row per seed")
     given = parser.parse_args()
@@ -204,7 +203,11 @@ def main() -> None:
             if given.choose:
                 table = chosen(judged)
             else:
-                table = ablated(judged, seeds) if given.ablate else compared(judged, given.only, seeds)
+                table = (
+                    ablated(judged, (given.only or [CHOSEN[name]])[0], seeds)
+                    if given.ablate
+                    else compared(judged, given.only, seeds)
+                )
         if given.out:
             given.out.mkdir(parents=True, exist_ok=True)
             kind = "-chosen" if given.choose else "-ablated" if given.ablate else ""
