@@ -202,12 +202,10 @@ def main() -> None:
             print(f"known: {judged.known}", flush=True)
             if given.choose:
                 table = chosen(judged)
+            elif given.ablate:
+                table = ablated(judged, (given.only or [CHOSEN[name]])[0], seeds)
             else:
-                table = (
-                    ablated(judged, (given.only or [CHOSEN[name]])[0], seeds)
-                    if given.ablate
-                    else compared(judged, given.only, seeds)
-                )
+                table = compared(judged, given.only, seeds)
         if given.out:
             given.out.mkdir(parents=True, exist_ok=True)
             kind = "-chosen" if given.choose else "-ablated" if given.ablate else ""
