@@ -19,7 +19,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_SOURCE = "A recording, a Parquet file of telemetry, or a protocol: melbourne, los-loop or barcelona, with --data."
+_SOURCE = "A recording, a Parquet file of telemetry, or with --data a protocol such as melbourne."
 Source = Annotated[str, typer.Argument(metavar="DATA", help=_SOURCE)]
 Sources = Annotated[list[str], typer.Argument(metavar="DATA...", help=_SOURCE)]
 Kept = Annotated[Path, typer.Argument(metavar="FOLDER", help="A forecaster that `metalore forecast train` kept.")]

@@ -342,6 +342,22 @@ def test_comparisons_that_are_refused(words: list[object], sentence: str, city: 
     assert sentence in refusal("forecast", "compare", city, *words)
 
 
+def test_nothing_is_written_for_a_forecaster_that_there_is_not(city: Path, tmp_path: Path) -> None:
+    words = (
+        "forecast",
+        "compare",
+        city,
+        "--forecaster",
+        "last-value",
+        "--forecaster",
+        "sgtnn",
+        "--out",
+        tmp_path / "new",
+    )
+    assert "did you mean 'stgnn'?" in refusal(*words)
+    assert not (tmp_path / "new").exists()
+
+
 def test_data_that_are_not_there(city: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert f"there is no telemetry at {missing}, and no protocol of that name" in refusal(
