@@ -82,7 +82,7 @@ def card_rows(card: Mapping[str, Any]) -> list[list[str]]:
     units = units_of(card["targets"])
     ahead = ", ".join(horizon_in_words(str(horizon), interval_s) for horizon in card["horizons"])
     zones, graph, best = card["zones"], card["graph"], training["best_epoch"]
-    epochs = f", {len(training['history'])} epochs, the best the {best}." if best else ""
+    epochs = f", {len(training['history'])} epochs of which number {best} is the best" if best else ""
     panel = card["panel"]
     return [
         ["forecaster", card["forecaster"]],
