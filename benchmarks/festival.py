@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from metalore.forecast import INTENT_SIZE, MEDIAN, Forecaster, Panel, Split, score
+from metalore.forecast.protocol import in_pieces
 from metalore.scenario import Event, Scenario, load
 from metalore.telemetry import Recording, record
 
@@ -96,7 +97,7 @@ def verdict(forecaster: Forecaster, panel: Panel, split: Split, events: Sequence
     interval of that time in its zone.
     """
     origins = split.origins("test", forecaster.horizons, forecaster.window)
-    quantiles, actual = forecaster.predict(panel, origins), panel.actual(origins, forecaster.horizons)
+    (quantiles, mean), actual = in_pieces(forecaster, panel, origins), panel.actual(origins, forecaster.horizons)
     begins = np.zeros((len(panel), len(panel.zones)), bool)
     for event in events:
         rows = (panel.times >= event.from_s - event.lead_s) & (panel.times < event.from_s + 3600.0)
@@ -106,7 +107,8 @@ def verdict(forecaster: Forecaster, panel: Panel, split: Split, events: Sequence
     for h, horizon in enumerate(forecaster.horizons):
         for f, target in enumerate(panel.targets):
             for name, mask in (("as events begin", when[..., h]), ("else", ~when[..., h])):
-                scores = score(actual[:, :, h, f][mask], quantiles[:, :, h, f][mask])
+                of = (actual[:, :, h, f], quantiles[:, :, h, f], mean[:, :, h, f])
+                scores = score(*(found[mask] for found in of))
                 rows_out.append({"horizon": horizon, "target": target, "when": name, **scores.as_row()})
     return pd.DataFrame(rows_out)
 

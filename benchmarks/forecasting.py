@@ -41,9 +41,10 @@ LEFT_OUT = {"los-loop": ("last-week", "weeks-mean"), "barcelona": ("last-week", 
 CHOICES = (
     "stgnn",
     "stgnn hidden=128 dropout=0.3 recipe.epochs=16",
+    "stgnn hidden=128 dropout=0.3 recipe.epochs=16 calendar=false",
     "stgnn relative=true calendar=false straight=false",
 )
-CHOSEN = {"melbourne": CHOICES[0], "los-loop": CHOICES[0], "barcelona": CHOICES[2], "city": CHOICES[1]}
+CHOSEN = {"melbourne": CHOICES[0], "los-loop": CHOICES[0], "barcelona": CHOICES[3], "city": CHOICES[2]}
 ABLATIONS = ("graph=false hubs=0", "graph=false", "hubs=0", "calendar=false", "past=false", "inductive=true",
              "straight=false", "window={half}", "window={twice}")  # fmt: skip
 SHOWN = ["panel", "forecaster", "horizon", "target", "mae", "mae_sd", "rmse", "rmse_sd", "wape", "nrmse",

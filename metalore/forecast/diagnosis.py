@@ -72,7 +72,7 @@ def diagnose(
     context = window if inside else max(window, forecaster.window)
     origins = split.origins(part, forecaster.horizons, context, inside)
     known = panel.until(split.end)
-    quantiles = in_pieces(forecaster, known, origins)
+    quantiles, _ = in_pieces(forecaster, known, origins)
     actual = known.actual(origins, forecaster.horizons)
     if np.isnan(actual).all():
         raise ForecastError(f"{panel.name} has no value in the {part} part, so there is nothing to judge forecasts by")

@@ -120,13 +120,22 @@ class Forecaster(ABC):
         Raises:
             ForecastError: not fitted, another panel, or an origin with less history than the window.
         """
+        return self.predict_with_mean(panel, origins)[0]
+
+    def predict_with_mean(self, panel: Panel, origins: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What :meth:`predict` gives, and the expected values [n, z, h, f].
+
+        These minimize squared errors as the median does absolute ones. Who forecasts no mean gives the median.
+        """
         rows = self._checked(panel, origins)
-        expected = (len(rows), len(panel.zones), len(self.horizons), len(self.targets), len(QUANTILES))
-        quantiles = np.asarray(self._predict(panel, rows) if len(rows) else np.empty(expected), np.float32)
-        assert quantiles.shape == expected, f"{self.name}: {quantiles.shape} instead of {expected}"
-        quantiles = np.sort(quantiles, axis=-1)  # NaN, of which all are one, stay together
-        floored: np.ndarray = np.maximum(quantiles, np.asarray(panel.lowest)[:, None])
-        return floored
+        shape = (len(rows), len(panel.zones), len(self.horizons), len(self.targets))
+        found = np.asarray(self._predict(panel, rows) if len(rows) else np.empty((*shape, len(QUANTILES))), np.float32)
+        assert found.shape[:-1] == shape, f"{self.name}: {found.shape} begins with other than {shape}"
+        assert found.shape[-1] - len(QUANTILES) in (0, 1), f"{self.name}: {found.shape[-1]} numbers of each"
+        quantiles = np.sort(found[..., : len(QUANTILES)], axis=-1)  # NaN, of which all are one, stay together
+        mean = found[..., -1] if found.shape[-1] > len(QUANTILES) else quantiles[..., MEDIAN]
+        lowest = np.asarray(panel.lowest)
+        return np.maximum(quantiles, lowest[:, None]), np.maximum(mean, lowest)
 
     def fitted_frame(self) -> Panel:
         """The frame, which is there.
@@ -190,7 +199,7 @@ class Forecaster(ABC):
 
     @abstractmethod
     def _predict(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
-        """[n, z, h, f, q]; nothing after an origin may be used for its forecast."""
+        """[n, z, h, f, q], or with the mean after the quantiles; nothing after an origin may be used for it."""
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What was learned: facts that JSON can hold, and finite arrays by name.

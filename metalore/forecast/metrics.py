@@ -4,7 +4,7 @@ With errors e = actual - forecast over all measured entries (windows, zones, and
 
 =================  ===================================================================================================
 MAE                mean of |e|, of the middle quantile
-RMSE               root of the mean of e^2, of the middle quantile
+RMSE               root of the mean of e^2, of the mean where it is forecast, else of the middle quantile
 WAPE               sum of |e| over sum of |actual|
 NRMSE              RMSE over the mean of the actual values
 quantile loss      max(p e, (p - 1) e), mean over entries and the levels p (Koenker and Bassett 1978)
@@ -46,12 +46,13 @@ class Scores:
         return {name: getattr(self, name) for name in names} | covered
 
 
-def score(actual: np.ndarray, quantiles: np.ndarray) -> Scores:
+def score(actual: np.ndarray, quantiles: np.ndarray, mean: np.ndarray | None = None) -> Scores:
     """Scores pooled over all entries.
 
     Args:
         actual: any shape; NaN where nothing was measured.
         quantiles: the same shape and one axis more, the quantiles.
+        mean: expected values, the same shape as `actual`; unset: the middle quantile.
 
     Raises:
         ForecastError: shapes differ, or a forecast is missing where something was measured.
@@ -68,7 +69,8 @@ def score(actual: np.ndarray, quantiles: np.ndarray) -> Scores:
         return Scores(0, nothing, nothing, nothing, nothing, nothing, (nothing,) * len(QUANTILES))
     errors = truth[:, None] - forecast
     middle = np.abs(errors[:, MEDIAN])
-    rmse = float(np.sqrt((middle**2).mean()))
+    off = middle if mean is None else truth - mean[known]
+    rmse = float(np.sqrt((off**2).mean()))
     return Scores(
         count=len(truth),
         mae=float(middle.mean()),

@@ -60,24 +60,27 @@ def evaluate(
     context = window if inside else max(window, forecaster.window)
     own = {name: split.origins(part, sorted(wanted), context, inside) for name, wanted in pooled.items()}
     origins = np.unique(np.concatenate(list(own.values())))
-    quantiles = in_pieces(forecaster, panel.until(split.end), origins)
+    quantiles, mean = in_pieces(forecaster, panel.until(split.end), origins)
     actual = panel.actual(origins, forecaster.horizons, split.rows(part).stop)
     rows = []
     for name, wanted in pooled.items():
         rows_of_group = np.isin(origins, own[name])
         at = [forecaster.horizons.index(h) for h in wanted]
-        truth, guess = actual[rows_of_group][:, :, at], quantiles[rows_of_group][:, :, at]
+        truth, guess, expected = (found[rows_of_group][:, :, at] for found in (actual, quantiles, mean))
         for f, target in enumerate(panel.targets):
-            rows.append({"horizon": name, "target": target, **score(truth[..., f], guess[..., f, :]).as_row()})
+            scores = score(truth[..., f], guess[..., f, :], expected[..., f])
+            rows.append({"horizon": name, "target": target, **scores.as_row()})
     return pd.DataFrame(rows)
 
 
-def in_pieces(forecaster: Forecaster, panel: Panel, origins: np.ndarray, most: int = 4_000_000) -> np.ndarray:
-    """All forecasts, some at a time, so that memory stays small."""
+def in_pieces(
+    forecaster: Forecaster, panel: Panel, origins: np.ndarray, most: int = 4_000_000
+) -> tuple[np.ndarray, np.ndarray]:
+    """All quantiles and means, some at a time, so that memory stays small."""
     size = len(panel.zones) * len(forecaster.horizons) * len(panel.targets) * len(QUANTILES)
     step = max(1, most // size)
-    pieces = [forecaster.predict(panel, origins[i : i + step]) for i in range(0, len(origins), step)]
-    return np.concatenate(pieces)
+    pieces = [forecaster.predict_with_mean(panel, origins[i : i + step]) for i in range(0, len(origins), step)]
+    return np.concatenate([piece[0] for piece in pieces]), np.concatenate([piece[1] for piece in pieces])
 
 
 def inference_ms(forecaster: Forecaster, panel: Panel, split: Split, repeats: int = _REPEATS) -> float:

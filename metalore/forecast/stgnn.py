@@ -33,7 +33,7 @@ class Shape:
         graph: whether hidden states spread over the given edges, in both directions.
         hubs: of the learned adjacency; 0 for none. It needs embedded zones.
         intent: whether the embedding of each zone's intent is taken.
-        straight: whether a linear forecast, the same for all zones, is added to the median.
+        straight: whether a linear forecast, the same for all zones, is added.
         hidden: width.
         layers: each looks one edge farther.
         dropout: part of hidden numbers that are left out in training.
@@ -135,7 +135,7 @@ class Layer(nn.Module):
 
 
 class STGNN(nn.Module):
-    """Quantiles of several targets at several horizons for every zone, from its own past and that of its neighbours.
+    """Quantiles and mean of targets at several horizons for every zone, from its own past and that of its neighbours.
 
     Follows STID (Shao, Zhang, Wang, Wei and Xu 2022, "Spatial-Temporal Identity: A Simple yet Effective Baseline for
     Multivariate Time Series Forecasting") in its core: the window of each zone, read whole by a linear layer, plus
@@ -145,8 +145,9 @@ class STGNN(nn.Module):
 
     Differently from the original STID: hidden states spread over the graphs in every layer; embeddings are added to the
     projected window instead of appended, which is the same with one linear layer fewer; layers are normalized; the
-    forecast is the change from the last known value; and it consists of quantiles. Differently from Graph WaveNet: no
-    dilated convolutions, a learned adjacency of low rank (see :class:`Hubs`), and only direct neighbours in each layer.
+    forecast is the change from the last known value; and it consists of quantiles and a mean. Differently from Graph
+    WaveNet: no dilated convolutions, a learned adjacency of low rank (see :class:`Hubs`), and only direct neighbours in
+    each layer.
 
     Quantiles cannot cross: the outer ones are the median less and plus a softplus. Where a target has a least value no
     quantile lies below it; gradients pass there as if there were none, so that a forecast at the bound can leave it.
@@ -163,6 +164,7 @@ class STGNN(nn.Module):
         self.straight = nn.Linear(shape.known, shape.horizons * shape.targets, bias=False) if shape.straight else None
         if self.straight is not None:
             nn.init.zeros_(self.straight.weight)
+        self.mean = nn.Linear(hidden, shape.horizons * shape.targets)
         self.zone = _embedding(shape.zones, hidden)
         self.day, self.week = _embedding(shape.day, hidden), _embedding(shape.week, hidden)
         self.intent = nn.Linear(INTENT_SIZE, hidden, bias=False) if shape.intent else None
@@ -172,7 +174,9 @@ class STGNN(nn.Module):
         self.layers = nn.ModuleList(Layer(hidden, surroundings, shape.dropout) for _ in range(shape.layers))
         self.head = nn.Linear(hidden, shape.horizons * shape.targets * len(QUANTILES))
         # The first forecast is the last known value, with a width of about half a deviation.
-        nn.init.zeros_(self.head.weight)
+        for layer in (self.head, self.mean):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
         nn.init.constant_(self.head.bias, -0.5)
         with torch.no_grad():
             self.head.bias.view(-1, len(QUANTILES))[:, 0] = 0.0
@@ -202,7 +206,7 @@ class STGNN(nn.Module):
             scale: in what unit changes from `last` are, [b, z, f]; unset: 1.
 
         Returns:
-            [b, z, h, f, q] in the unit of `last`.
+            [b, z, h, f, q + 1] in the unit of `last`: the quantiles, then the mean.
         """
         shape = self.shape
         if shape.graph and neighbours is None:
@@ -216,12 +220,13 @@ class STGNN(nn.Module):
         hidden = self._with_intent(hidden, intent, intent_of)
         for layer in self.layers:
             hidden = layer(hidden, neighbours if shape.graph else None, self.hubs)
-        raw = self.head(relu(hidden)).float()
-        raw = raw.view(*raw.shape[:2], shape.horizons, shape.targets, len(QUANTILES))
+        hidden = relu(hidden)
+        ahead = (*hidden.shape[:2], shape.horizons, shape.targets)
+        raw, mean = self.head(hidden).float().view(*ahead, len(QUANTILES)), self.mean(hidden).float().view(*ahead, 1)
+        change = torch.cat([ordered(raw), mean], dim=-1)
         if self.straight is not None:
-            line = self.straight(known).float().view(*raw.shape[:-1])
-            raw = torch.cat([raw[..., :1] + line[..., None], raw[..., 1:]], dim=-1)
-        return self._quantiles(raw, last, least, scale)
+            change = change + self.straight(known).float().view(*ahead, 1)
+        return self._from_last(change, last, least, scale)
 
     def _with_intent(self, hidden: Tensor, intent: Tensor | None, intent_of: Tensor | None) -> Tensor:
         if self.intent is None or self.no_intent is None:
@@ -232,15 +237,14 @@ class STGNN(nn.Module):
         return hidden + meanings[intent_of]
 
     @staticmethod
-    def _quantiles(raw: Tensor, last: Tensor, least: Tensor | None, scale: Tensor | None) -> Tensor:
-        change = ordered(raw)
+    def _from_last(change: Tensor, last: Tensor, least: Tensor | None, scale: Tensor | None) -> Tensor:
         if scale is not None:
             change = change * scale[:, :, None, :, None]
-        quantiles = last[:, :, None, :, None] + change
+        forecast = last[:, :, None, :, None] + change
         if least is not None:
-            bounded = torch.maximum(quantiles, least[:, None, :, None])
-            quantiles = quantiles + (bounded - quantiles).detach()
-        return quantiles
+            bounded = torch.maximum(forecast, least[:, None, :, None])
+            forecast = forecast + (bounded - forecast).detach()
+        return forecast
 
 
 def _embedding(rows: int, width: int) -> nn.Parameter | None:

@@ -10,7 +10,7 @@ import torch
 from forecast.synthetic import error_of, follower
 from forecast.synthetic import panel as made_panel
 
-from metalore.forecast import Edges, ForecastError, Panel, Split
+from metalore.forecast import Edges, ForecastError, Panel, Split, evaluate
 from metalore.forecast import stgnn as module
 from metalore.forecast.stgnn import STGNN, Hubs, Neighbours, Shape
 from metalore.forecast.training import STGNNForecaster, loss_of
@@ -41,8 +41,8 @@ KNOWN, LAST = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1)), 
 def test_quantiles_never_cross_and_never_lie_below_the_least_value() -> None:
     least = torch.full((5, 2), -0.5)
     quantiles = random_network()(KNOWN, LAST, Neighbours(RING), least=least)
-    assert quantiles.shape == (4, 5, 3, 2, 3)
-    assert (quantiles.diff(dim=-1) >= 0).all()
+    assert quantiles.shape == (4, 5, 3, 2, 4), "the mean comes last"
+    assert (quantiles[..., :3].diff(dim=-1) >= 0).all()
     assert quantiles.min() == -0.5
     free = random_network()(KNOWN, LAST, Neighbours(RING))
     assert free.min() < -0.5
@@ -61,7 +61,8 @@ def test_a_forecast_at_the_bound_can_leave_it() -> None:
 def test_an_untrained_network_says_the_last_value() -> None:
     last = torch.arange(40.0).view(4, 5, 2)
     quantiles = STGNN(Shape(known=6, horizons=3, targets=2, zones=5))(KNOWN, last, Neighbours(RING))
-    torch.testing.assert_close(quantiles[..., 1], last[:, :, None].expand(-1, -1, 3, -1))
+    for which in (1, 3):  # median and mean
+        torch.testing.assert_close(quantiles[..., which], last[:, :, None].expand(-1, -1, 3, -1))
 
 
 def test_neighbours_are_weighted_means_in_both_directions() -> None:
@@ -99,16 +100,16 @@ def test_intent_counts_where_it_is_there() -> None:
 
 
 def test_loss_is_over_what_was_measured() -> None:
-    quantiles = torch.zeros(2, 3, 1, 1, 3, requires_grad=True)
+    forecast = torch.zeros(2, 3, 1, 1, 4, requires_grad=True)
     actual = torch.full((2, 3, 1, 1), torch.nan)
     actual[0, 1] = 2.0
-    loss = loss_of(quantiles, actual, torch.ones(3, 1), squared=0.5)
+    loss = loss_of(forecast, actual, torch.ones(3, 1), squared=0.5)
     assert loss.item() == pytest.approx(2 * (0.1 + 0.5 + 0.9) * 2 / 3 + 0.5 * 4)
     loss.backward()
-    assert quantiles.grad is not None
-    assert torch.isfinite(quantiles.grad).all()
-    assert quantiles.grad.abs().sum(dim=(2, 3, 4)).nonzero().tolist() == [[0, 1]]
-    assert loss_of(quantiles, torch.full_like(actual, torch.nan), torch.ones(3, 1), 0.5).item() == 0
+    assert forecast.grad is not None
+    assert torch.isfinite(forecast.grad).all()
+    assert forecast.grad.abs().sum(dim=(2, 3, 4)).nonzero().tolist() == [[0, 1]]
+    assert loss_of(forecast, torch.full_like(actual, torch.nan), torch.ones(3, 1), 0.5).item() == 0
 
 
 # -- windows -----------------------------------------------------------------------------------------------------------
@@ -198,6 +199,19 @@ def test_the_same_seed_gives_the_same_and_leaves_the_global_generator_alone() ->
     np.testing.assert_array_equal(one, again)
     assert not np.array_equal(one, other)
     assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_median_and_mean_are_what_they_say_of_skewed_values() -> None:
+    """Of exponential noise, whose median is ln 2 of its mean; RMSE judges the mean, MAE the median."""
+    values = np.random.default_rng(0).exponential(1.0, (2000, 4, 1))
+    made = Panel(60.0 * np.arange(2000), tuple("abcd"), ("x",), values, 60.0, lowest=np.zeros(1))
+    split = Split.by_parts(made)
+    fitted = STGNNForecaster(**{**QUICK, "hubs": 0, "recipe": {"epochs": 12}}).fit(made, split, (1,))
+    quantiles, mean = fitted.predict_with_mean(made, split.origins("test", (1,), fitted.window))
+    assert np.median(quantiles[..., 1]) == pytest.approx(np.log(2), abs=0.12)
+    assert np.median(mean) == pytest.approx(1.0, abs=0.12)
+    scores = evaluate(fitted, made, split).iloc[0]
+    assert scores["rmse"] == pytest.approx(1.0, abs=0.08), "the deviation; the median would give 1.05"
 
 
 def test_announced_events_and_intent_are_used() -> None:
