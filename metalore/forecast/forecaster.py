@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from metalore.forecast.errors import ForecastError
+from metalore.forecast.given import Given, OneByOne
 from metalore.forecast.panel import Panel
 from metalore.forecast.splits import Part, Split, check_horizons
 from metalore.forecast.weights import Arrays
@@ -179,6 +180,11 @@ class Forecaster(ABC):
     def after(self, panel: Panel) -> Self:
         """One for a panel that begins where this one ends: with another running state, or itself if it has none."""
         return self
+
+    def given(self, panel: Panel) -> Given:
+        """Forecasts of single zones as if other values had been measured in the panel's last interval."""
+        self._checked(panel, [len(panel) - 1])
+        return OneByOne(self, panel)
 
     @abstractmethod
     def _fit(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:

@@ -325,6 +325,7 @@ class Panel:
             input_values=np.full((1, z, len(self.inputs)), np.nan) if self.inputs else None,
             event_values=np.zeros((1, z, len(self.events))) if self.events else None,
             intent=None,
+            intent_of=None,
             allow_empty=True,
         )
 

@@ -6,13 +6,14 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from metalore.forecast.errors import ForecastError
+from metalore.forecast.given import Given
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, Progress
 from metalore.forecast.panel import Edges, Panel
 from metalore.forecast.resume import Run
@@ -21,6 +22,9 @@ from metalore.forecast.splits import Split
 from metalore.forecast.stgnn import STGNN, Neighbours, Shape
 from metalore.forecast.weights import Arrays, network_state
 from metalore.forecast.windows import Batch, Layout, Windows
+
+if TYPE_CHECKING:
+    from metalore.forecast.given_network import Reach
 
 _LEAST_STEPS = 40
 """An epoch has at least so many steps, with smaller batches if it must."""
@@ -122,6 +126,7 @@ class STGNNForecaster(Forecaster):
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**(recipe or {}))
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.history: list[dict[str, float]] = []
+        self._reach: Reach | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -147,7 +152,7 @@ class STGNNForecaster(Forecaster):
         by: Any = "target" if self.inductive else "zone"
         self._scaler = Scaler.fit(panel, split, by)
         self._input_scaler = None if panel.input_values is None else Scaler.of(panel.input_values[train], by)
-        self.network = self._made(panel)
+        self.network, self._reach = self._made(panel), None
         self._edges: Edges | None = None
 
     def _made(self, panel: Panel) -> STGNN:
@@ -172,7 +177,7 @@ class STGNNForecaster(Forecaster):
         zones, inputs = 1 if self.inductive else len(self.zones), len(frame.inputs)
         self._scaler = Scaler.taken(arrays, zones, len(self.targets))
         self._input_scaler = Scaler.taken(arrays, zones, inputs, "input_scaler") if inputs else None
-        self.network, self._edges = arrays.take_network(lambda: self._made(frame)), None
+        self.network, self._edges, self._reach = arrays.take_network(lambda: self._made(frame)), None, None
 
     def _train(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         recipe, rng = self.recipe, np.random.default_rng(seed)
@@ -262,6 +267,24 @@ class STGNNForecaster(Forecaster):
         if not scaled:
             return np.empty((0, len(panel.zones), len(self.horizons), len(self.targets), len(QUANTILES)), np.float32)
         return self._scaler.unscaled_forecast(np.concatenate(scaled))
+
+    def given(self, panel: Panel) -> Given:
+        """See :meth:`metalore.forecast.forecaster.Forecaster.given`; only what a change reaches is computed anew."""
+        from metalore.forecast.given_network import NetworkGiven, Reach
+
+        if self._layout.relative or (self._layout.earlier >= 0).any():  # more of what is shown changes with the last
+            return super().given(panel)
+        self._checked(panel, [len(panel) - 1])
+        neighbours = self._neighbours_of(panel)
+        if self._reach is None or self._reach.neighbours is not neighbours:
+            self._reach = Reach.of(self.network, neighbours, len(panel.zones))
+        with torch.inference_mode():
+            self.network.eval()
+            origin = np.array([len(panel) - 1])
+            batch = self._windows(panel, origin).batch(origin)
+            return NetworkGiven(
+                self.network, self._reach, batch, self._layout, self._scaler, self._input_scaler, panel
+            )
 
     def _windows(self, panel: Panel, origins: np.ndarray) -> Windows:
         return Windows(panel, self._layout, self._scaler, self._input_scaler, origins, self.device)
