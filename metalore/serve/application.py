@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from metalore import __version__
 from metalore.serve.engine import counts_of
-from metalore.serve.errors import MEDIA_TYPE, Problem
+from metalore.serve.errors import FAILED, MEDIA_TYPE, Problem
 from metalore.serve.gate import OPEN, Gate, Shortcut
 from metalore.serve.schemas import (
     QUESTION,
@@ -185,6 +185,7 @@ def _json(body: bytes) -> Response:
 
 # -- errors and documentation ------------------------------------------------------------------------------------------
 
+_SENTENCES = {404: "there is nothing here; GET /docs lists what there is", 405: "this path takes another method"}
 _METRICS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
@@ -202,7 +203,7 @@ def _add_errors(app: FastAPI) -> None:
         problem = _problem_of(error)
         return Response(problem.body(), problem.status, problem.headers, MEDIA_TYPE)
 
-    for kind in (Problem, HTTPException, RequestValidationError):
+    for kind in (Problem, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, answer)
     made = app.openapi
 
@@ -219,11 +220,12 @@ def _problem_of(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, HTTPException):
-        sentence = {404: "there is nothing here; GET /docs lists what there is", 405: "this path takes another method"}
-        return Problem(error.status_code, sentence.get(error.status_code, str(error.detail)), headers=dict(error.headers or {}))
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    return Problem(422, first["msg"], where=".".join(map(str, first["loc"])))
+        sentence = _SENTENCES.get(error.status_code, str(error.detail))
+        return Problem(error.status_code, sentence, headers=dict(error.headers or {}))
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        return Problem(422, first["msg"], where=".".join(map(str, first["loc"])))
+    return Problem(500, FAILED)
 
 
 def _document_token(app: FastAPI) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from metalore.forecast import Counts, Forecast, ForecastError, Present
+from metalore.forecast import Counts, Forecast, Present
 from metalore.forecast.errors import unknown
 from metalore.serve.errors import Problem
 from metalore.serve.judge import Judge
@@ -49,6 +49,7 @@ class Engine:
         self._judge, self._pool, self._lock = judge, pool, threading.RLock()
         frame = self.stream.frame
         self.zones, self.targets = frame.zones, frame.targets
+        self._words = [json.dumps(name) for name in frame.zones]
         self._place = {name: z for z, name in enumerate(frame.zones)}
         self._column = {name: c for c, name in enumerate(self.stream.columns)}
         self._bound = np.full(len(self.stream.columns), -np.inf)
@@ -100,7 +101,7 @@ class Engine:
                     raise Problem(503, "nothing was observed yet, so there is nothing to forecast from; POST /observe")
                 forecast = self.stream.forecast()
                 pieces = self._answers.zones(
-                    self.zones, forecast.quantiles, forecast.times_s, forecast.time_s, self.stream.known == 0
+                    self._words, forecast.quantiles, forecast.times_s, self.stream.known == 0
                 )
                 self._forecast = forecast, self._answers.many(pieces, forecast.time_s)
                 self._judge.remember(forecast)
@@ -196,10 +197,9 @@ class Engine:
                 values[i, column] = value
         intents = {i: np.array(one.embedding, np.float32) for i, one in enumerate(asked) if one.embedding is not None}
         quantiles = present.given.forecast(zones, values, intents)
-        names = [self.zones[zone] for zone in zones]
-        fallback = present.known[zones] == 0
+        words = [self._words[one.zone] for one in asked]
         unused = [one.unused for one in asked]
-        return present, self._answers.zones(names, quantiles, present.times_s, present.time_s, fallback, unused)
+        return present, self._answers.zones(words, quantiles, present.times_s, present.known[zones] == 0, unused)
 
     def present(self) -> Present:
         """The window held still until something is observed."""
@@ -256,25 +256,24 @@ class Writer:
 
     def zones(
         self,
-        names: Sequence[str],
+        words: Sequence[str],
         quantiles: np.ndarray,
         times_s: np.ndarray,
-        made_at_s: float,
         fallback: np.ndarray,
         unused: Sequence[Sequence[str]] | None = None,
     ) -> list[str]:
-        """An object without its closing brace for each zone, of quantiles [n, h, f, q]."""
+        """An object without its closing brace for each zone, of names in JSON and quantiles [n, h, f, q]."""
         template = self._template(times_s)
-        numbers = quantiles.reshape(len(names), -1)
-        finite = np.isfinite(numbers).all(axis=1)
+        numbers = quantiles.reshape(len(words), -1)
+        finite, stands_in = np.isfinite(numbers).all(axis=1).tolist(), fallback.tolist()
         pieces = []
-        for i, (name, row) in enumerate(zip(names, numbers.tolist(), strict=True)):
+        for i, row in enumerate(numbers.tolist()):
             text = template % tuple(row)
             if not finite[i]:
                 text = text.replace(":nan", ":null")
-            left = json.dumps(unused[i]) if unused is not None else "[]"
+            left = json.dumps(unused[i]) if unused is not None and unused[i] else "[]"
             pieces.append(
-                f'{{"zone":{json.dumps(name)},"forecasts":[{text}],"fallback":{"true" if fallback[i] else "false"},'
+                f'{{"zone":{words[i]},"forecasts":[{text}],"fallback":{"true" if stands_in[i] else "false"},'
                 f'"unused":{left}'
             )
         return pieces
@@ -316,5 +315,3 @@ def counts_of(counts: Counts) -> dict[str, int]:
     """As JSON has it."""
     return asdict(counts)
 
-
-__all__ = ["Asked", "Engine", "ForecastError", "counts_of"]

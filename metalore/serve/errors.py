@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 MEDIA_TYPE = "application/problem+json"
 
+FAILED = "the service has failed in a way that it does not know; see its log"
 KINDS = {
     400: "bad-request",
     401: "no-token",

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from metalore.serve.errors import MEDIA_TYPE, Problem
+from metalore.serve.errors import FAILED, MEDIA_TYPE, Problem
 from metalore.serve.metrics import Metrics
 
 LOG = logging.getLogger("metalore.serve")
@@ -81,7 +81,7 @@ class Gate:
             await answer.problem(Problem(408, sentence, headers={"connection": "close"}))
         except Exception:
             LOG.exception("%s %s failed", scope["method"], scope["path"])
-            await answer.problem(Problem(500, "the service has failed in a way that it does not know; see its log"))
+            await answer.problem(Problem(500, FAILED))
         finally:
             path = scope["path"] if scope["path"] in self._paths else "other"
             method = scope["method"] if scope["method"] in ("GET", "POST") else "other"

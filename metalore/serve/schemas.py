@@ -10,7 +10,10 @@ from metalore.forecast import INTENT_SIZE
 from metalore.serve.errors import Problem
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Count = Annotated[float, Field(ge=0)]
+Number = Annotated[float, Field(ge=-1e12, le=1e12)]
+Count = Annotated[float, Field(ge=0, le=1e12)]
+"""Nothing that is measured is larger, and sums of squares stay finite."""
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 _EXAMPLE_ZONE = {"zone_name": "arena", "active_users": 140, "zone_features": {"cpu_cores": 2.5}}
 
 
@@ -25,10 +28,10 @@ class Question(_Strict):
 
     zone_name: Name = Field(description="Name of the zone.")
     active_users: Count = Field(description="Mean number of users in the newest interval.")
-    embedding: Annotated[list[float], Field(min_length=INTENT_SIZE, max_length=INTENT_SIZE)] | None = Field(
+    embedding: Annotated[list[Coordinate], Field(min_length=INTENT_SIZE, max_length=INTENT_SIZE)] | None = Field(
         None, description="What goes on there, as 1024 numbers; unset: what was known before."
     )
-    zone_features: dict[Name, float] = Field(
+    zone_features: dict[Name, Number] = Field(
         {}, description="Further columns of the newest interval, under their names in telemetry."
     )
 
@@ -45,7 +48,7 @@ class TelemetryRow(BaseModel):
     """One zone in one interval. Further columns are numbers too; null is a gap."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, frozen=True)
-    __pydantic_extra__: dict[str, float | None]
+    __pydantic_extra__: dict[str, Number | None]
 
     time_s: float = Field(description="Start of the interval, s.")
     zone: Name

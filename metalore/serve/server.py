@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging.config
 from typing import Any
 
@@ -96,6 +97,7 @@ def log_to_stderr() -> None:
 def run_server(app: Any, settings: ServeSettings) -> None:
     """Serve an app until interrupted."""
     _allow_connections(settings.max_connections)
+    gc.freeze()  # what was loaded stays; looking through it again and again would hold requests up
     uvicorn.run(
         app,
         host=settings.host,
