@@ -52,7 +52,8 @@ def script_of(folder: Path, path: str, bodies: list[str]) -> Path:
         "local head = {['content-type'] = 'application/json'}\n"
         f"request = function() i = i % #bodies + 1; return wrk.format('POST', '{path}', head, bodies[i]) end\n"
         "done = function(s, l, r) io.write(string.format('RESULT %d %d %d %d %d\\n', s.requests, s.duration,\n"
-        "  l:percentile(99), s.errors.status, s.errors.connect + s.errors.read + s.errors.write + s.errors.timeout)) end\n"
+        "  l:percentile(99), s.errors.status,\n"
+        "  s.errors.connect + s.errors.read + s.errors.write + s.errors.timeout)) end\n"
     )
     return script
 
@@ -61,8 +62,7 @@ class Server:
     """`metalore serve` on a free port, on one core."""
 
     def __init__(self, checkpoint: str | None, core: int) -> None:
-        words = [sys.executable, "-m", "metalore.cli", "serve", "--port", "0"]
-        words[1:3] = ["-c", "from metalore.cli import main; main()"]
+        words = [sys.executable, "-c", "from metalore.cli import main; main()", "serve", "--port", "0"]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         if checkpoint:
             words += ["--checkpoint", checkpoint]
@@ -93,7 +93,18 @@ class Server:
 
 def measure(server: Server, wrk: str, script: Path, seconds: float, connections: int, core: int) -> dict[str, float]:
     """One run of wrk."""
-    words = ["taskset", "-c", str(core), wrk, "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(script), server.address]
+    words = [
+        "taskset",
+        "-c",
+        str(core),
+        wrk,
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds:g}s",
+        "-s",
+        str(script),
+        server.address,
+    ]
     before = server.cpu_s()
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     found = re.search(r"RESULT (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
@@ -119,16 +130,29 @@ def main() -> None:
     wrk = shutil.which("wrk") or sys.exit("wrk is missing: apt install wrk")
     cores = sorted(os.sched_getaffinity(0))
     server_core, client_core = cores[0], cores[-1]
-    print(f"machine: {platform.processor() or platform.machine()}, {len(cores)} cores, Python {platform.python_version()}, "
-          f"load {os.getloadavg()[0]:.1f}")  # fmt: skip
+    processor = platform.processor() or platform.machine()
+    load = os.getloadavg()[0]
+    print(f"machine: {processor}, {len(cores)} cores, Python {platform.python_version()}, load {load:.1f}")
     server = Server(given.checkpoint, server_core)
     try:
         zones = [zone["zone"] for zone in json.loads(server.get("/zones"))["zones"]]
         model = json.loads(server.get("/model"))
         print(f"model {model['model']}, {len(zones)} zones, bundled: {model['bundled']}")
         cases = (
-            ("single, 1024-D embedding", "/predict", [body_of([random.choice(zones)], True) for _ in range(64)], CONNECTIONS, 1),
-            ("single, no embedding", "/predict", [body_of([random.choice(zones)], False) for _ in range(64)], CONNECTIONS, 1),
+            (
+                "single, 1024-D embedding",
+                "/predict",
+                [body_of([random.choice(zones)], True) for _ in range(64)],
+                CONNECTIONS,
+                1,
+            ),
+            (
+                "single, no embedding",
+                "/predict",
+                [body_of([random.choice(zones)], False) for _ in range(64)],
+                CONNECTIONS,
+                1,
+            ),
             (f"batch of {BATCH}", "/predict/batch", [body_of(random.choices(zones, k=BATCH), False)], 2, BATCH),
         )
         if given.minutes:

@@ -42,5 +42,7 @@ def serve(
     """
     from metalore.serve import ServeSettings, run
 
-    given = {"checkpoint": checkpoint, "window": window, "host": host, "port": port, "clock": clock}
-    run(ServeSettings.from_environment(**given, token_file=token_file))
+    settings = ServeSettings.from_environment(
+        checkpoint=checkpoint, window=window, host=host, port=port, clock=clock, token_file=token_file
+    )
+    run(settings)

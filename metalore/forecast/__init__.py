@@ -5,7 +5,6 @@ from __future__ import annotations
 from metalore.forecast.checkpoint import load_forecaster, read_card, save_forecaster
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, PointForecaster, Progress
-from metalore.forecast.given import Given
 from metalore.forecast.metrics import Scores, score
 from metalore.forecast.panel import INTENT_SIZE, TARGETS, Edges, Panel
 from metalore.forecast.protocol import PROTOCOLS, Protocol, compare, evaluate, protocol, summary
@@ -13,6 +12,7 @@ from metalore.forecast.registry import NAMES, make_forecaster
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Part, Split
 from metalore.forecast.stream import Counts, Forecast, Present, Stream, StreamState
+from metalore.forecast.what_if import WhatIf
 
 __all__ = [
     "INTENT_SIZE",
@@ -26,7 +26,6 @@ __all__ = [
     "Forecast",
     "ForecastError",
     "Forecaster",
-    "Given",
     "Panel",
     "Part",
     "PointForecaster",
@@ -38,6 +37,7 @@ __all__ = [
     "Split",
     "Stream",
     "StreamState",
+    "WhatIf",
     "compare",
     "evaluate",
     "load_forecaster",

@@ -15,10 +15,10 @@ from typing import Any, Self
 import numpy as np
 
 from metalore.forecast.errors import ForecastError
-from metalore.forecast.given import Given, OneByOne
 from metalore.forecast.panel import Panel
 from metalore.forecast.splits import Part, Split, check_horizons
 from metalore.forecast.weights import Arrays
+from metalore.forecast.what_if import OneByOne, WhatIf
 
 QUANTILES = (0.1, 0.5, 0.9)
 """What every forecast consists of; the middle one is the forecast where one number is wanted."""
@@ -181,7 +181,7 @@ class Forecaster(ABC):
         """One for a panel that begins where this one ends: with another running state, or itself if it has none."""
         return self
 
-    def given(self, panel: Panel) -> Given:
+    def what_if(self, panel: Panel) -> WhatIf:
         """Forecasts of single zones as if other values had been measured in the panel's last interval."""
         self._checked(panel, [len(panel) - 1])
         return OneByOne(self, panel)

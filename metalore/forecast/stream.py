@@ -17,9 +17,9 @@ import numpy as np
 from metalore.forecast._rows import Rows, read_rows
 from metalore.forecast.errors import ForecastError, unknown
 from metalore.forecast.forecaster import QUANTILES, Forecaster
-from metalore.forecast.given import Given
 from metalore.forecast.panel import DAY_S, INTENT_SIZE, WEEK_S, Panel
 from metalore.forecast.weights import Arrays
+from metalore.forecast.what_if import WhatIf
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,13 +90,13 @@ class Present:
         time_s: start of the newest interval.
         times_s: start of each interval that is forecast [h].
         known: see :attr:`Stream.known`.
-        given: gives the forecasts.
+        what_if: gives the forecasts.
     """
 
     time_s: float
     times_s: np.ndarray
     known: np.ndarray
-    given: Given
+    what_if: WhatIf
 
 
 @dataclass(frozen=True, eq=False)
@@ -426,10 +426,10 @@ class Stream:
         """
         with self._lock:
             step = 0 if self._newest is None else self._newest
-            given = self._after.given(self._panel(self._values.copy(), step))
+            what_if = self._after.what_if(self._panel(self._values.copy(), step))
             horizons = np.asarray(self.forecaster.horizons)
             times = self.frame.times[0] + (step + horizons) * self.frame.interval_s
-            return Present(self._time_of(step), times, self.known, given)
+            return Present(self._time_of(step), times, self.known, what_if)
 
     def _step_of(self, at: float) -> int:
         assert self._newest is not None

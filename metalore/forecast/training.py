@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from metalore.forecast.errors import ForecastError
-from metalore.forecast.given import Given
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, Progress
 from metalore.forecast.panel import Edges, Panel
 from metalore.forecast.resume import Run
@@ -21,10 +20,11 @@ from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Split
 from metalore.forecast.stgnn import STGNN, Neighbours, Shape
 from metalore.forecast.weights import Arrays, network_state
+from metalore.forecast.what_if import WhatIf
 from metalore.forecast.windows import Batch, Layout, Windows
 
 if TYPE_CHECKING:
-    from metalore.forecast.given_network import Reach
+    from metalore.forecast.what_if_network import Reach
 
 _LEAST_STEPS = 40
 """An epoch has at least so many steps, with smaller batches if it must."""
@@ -268,12 +268,12 @@ class STGNNForecaster(Forecaster):
             return np.empty((0, len(panel.zones), len(self.horizons), len(self.targets), len(QUANTILES)), np.float32)
         return self._scaler.unscaled_forecast(np.concatenate(scaled))
 
-    def given(self, panel: Panel) -> Given:
-        """See :meth:`metalore.forecast.forecaster.Forecaster.given`; only what a change reaches is computed anew."""
-        from metalore.forecast.given_network import NetworkGiven, Reach
+    def what_if(self, panel: Panel) -> WhatIf:
+        """See :meth:`metalore.forecast.forecaster.Forecaster.what_if`; only what a change reaches is computed anew."""
+        from metalore.forecast.what_if_network import NetworkWhatIf, Reach
 
         if self._layout.relative or (self._layout.earlier >= 0).any():  # more of what is shown changes with the last
-            return super().given(panel)
+            return super().what_if(panel)
         self._checked(panel, [len(panel) - 1])
         neighbours = self._neighbours_of(panel)
         if self._reach is None or self._reach.neighbours is not neighbours:
@@ -282,9 +282,8 @@ class STGNNForecaster(Forecaster):
             self.network.eval()
             origin = np.array([len(panel) - 1])
             batch = self._windows(panel, origin).batch(origin)
-            return NetworkGiven(
-                self.network, self._reach, batch, self._layout, self._scaler, self._input_scaler, panel
-            )
+            scalers = self._scaler, self._input_scaler
+            return NetworkWhatIf(self.network, self._reach, batch, self._layout, scalers, panel)
 
     def _windows(self, panel: Panel, origins: np.ndarray) -> Windows:
         return Windows(panel, self._layout, self._scaler, self._input_scaler, origins, self.device)

@@ -68,7 +68,9 @@ def create_app(settings: ServeSettings | None = None) -> FastAPI:
     settings = ServeSettings.from_environment() if settings is None else settings
     token = settings.secret()
     service = Service(settings)
-    app = ServeApp(title="MetaLore", description=_ABOUT, version=__version__, lifespan=_lifespan, redirect_slashes=False)
+    app = ServeApp(
+        title="MetaLore", description=_ABOUT, version=__version__, lifespan=_lifespan, redirect_slashes=False
+    )
     app.service = service
     _add_errors(app)
     _add_posts(app, service)

@@ -81,8 +81,8 @@ class Engine:
             newest = self.stream.time_s
             if newest is not None and self._forecast is None and any(row["time_s"] > newest for row in rows):
                 self.forecast()  # each interval is forecast from once it is over, to be judged
-            columns = dict.fromkeys(self.stream.columns)
-            counts = self.stream.observe([columns | row for row in rows], strict)
+            gaps: Row = dict.fromkeys(self.stream.columns)
+            counts = self.stream.observe([gaps | row for row in rows], strict)
             self._present = self._forecast = None
             self._judge.see(rows, self)
             return counts
@@ -100,9 +100,7 @@ class Engine:
                 if self.stream.time_s is None:
                     raise Problem(503, "nothing was observed yet, so there is nothing to forecast from; POST /observe")
                 forecast = self.stream.forecast()
-                pieces = self._answers.zones(
-                    self._words, forecast.quantiles, forecast.times_s, self.stream.known == 0
-                )
+                pieces = self._answers.zones(self._words, forecast.quantiles, forecast.times_s, self.stream.known == 0)
                 self._forecast = forecast, self._answers.many(pieces, forecast.time_s)
                 self._judge.remember(forecast)
             return self._forecast
@@ -154,7 +152,7 @@ class Engine:
         """Answer who waits: at once if that is quick, else in the pool, while others gather."""
         present = self._present
         waiting, self._waiting = self._waiting[:_MOST_AT_ONCE], self._waiting[_MOST_AT_ONCE:]
-        if present is not None and present.given.quick:
+        if present is not None and present.what_if.quick:
             self._finish(loop, waiting, _outcome(self.answer, [asked for asked, _ in waiting]))
             return
         work = loop.run_in_executor(self._pool, _outcome, self.answer, [asked for asked, _ in waiting])
@@ -196,7 +194,7 @@ class Engine:
             for column, value in one.values:
                 values[i, column] = value
         intents = {i: np.array(one.embedding, np.float32) for i, one in enumerate(asked) if one.embedding is not None}
-        quantiles = present.given.forecast(zones, values, intents)
+        quantiles = present.what_if.forecast(zones, values, intents)
         words = [self._words[one.zone] for one in asked]
         unused = [one.unused for one in asked]
         return present, self._answers.zones(words, quantiles, present.times_s, present.known[zones] == 0, unused)
@@ -314,4 +312,3 @@ def _learned_intent(model: Model) -> bool:
 def counts_of(counts: Counts) -> dict[str, int]:
     """As JSON has it."""
     return asdict(counts)
-

@@ -26,7 +26,7 @@ class ServeError(ValueError):
     """A service that cannot be; the message is one sentence: what is wrong, where, and what would be right."""
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818  # RFC 9457 calls it so
     """A request that is answered with problem details.
 
     Args:

@@ -30,7 +30,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Shortcut = Callable[[bytes], Awaitable[bytes]]
 
 
-class _Gone(Exception):
+class _GoneError(Exception):
     """The client has left."""
 
 
@@ -72,7 +72,7 @@ class Gate:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._pass(scope, _Body(scope, receive, self._most_bytes), answer)
-        except _Gone:
+        except _GoneError:
             return
         except Problem as problem:
             await answer.problem(problem)
@@ -129,7 +129,7 @@ class _Body:
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
-                raise _Gone
+                raise _GoneError
             parts.append(message.get("body", b""))
             if not message.get("more_body", False):
                 return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -80,9 +80,9 @@ def load_model(settings: ServeSettings) -> Model:
 def _try(model: Model, settings: ServeSettings) -> None:
     """Refuse a forecaster that does not turn measured values into numbers."""
     stream = model.stream(settings)
-    row = dict.fromkeys(stream.columns, 1.0)
-    times = stream.frame.times[0] + stream.frame.interval_s * np.arange(2)
-    stream.observe([{"time_s": float(time), "zone": zone, **row} for time in times for zone in stream.frame.zones])
+    row: dict[str, Any] = dict.fromkeys(stream.columns, 1.0)
+    times = (stream.frame.times[0] + stream.frame.interval_s * np.arange(2)).tolist()
+    stream.observe([{**row, "time_s": time_s, "zone": zone} for time_s in times for zone in stream.frame.zones])
     if not np.isfinite(stream.forecast().quantiles).all():
         raise ForecastError(f"{model.folder} holds a forecaster that answers plain values with no numbers")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.config import JsonDict
 
 from metalore.forecast import INTENT_SIZE
 from metalore.serve.errors import Problem
@@ -14,7 +15,7 @@ Number = Annotated[float, Field(ge=-1e12, le=1e12)]
 Count = Annotated[float, Field(ge=0, le=1e12)]
 """Nothing that is measured is larger, and sums of squares stay finite."""
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
-_EXAMPLE_ZONE = {"zone_name": "arena", "active_users": 140, "zone_features": {"cpu_cores": 2.5}}
+_EXAMPLE_ZONE: JsonDict = {"zone_name": "arena", "active_users": 140, "zone_features": {"cpu_cores": 2.5}}
 
 
 class _Strict(BaseModel):
@@ -63,7 +64,7 @@ class TelemetryRow(BaseModel):
     bandwidth_mbps: Count | None = None
 
 
-_EXAMPLE_ROW = {
+_EXAMPLE_ROW: JsonDict = {
     "time_s": 0, "zone": "arena", "active_users": 12.4, "latency_ms": 497.7, "cpu_cores": 0.19, "memory_mb": 153.1,
     "bandwidth_mbps": 5.1,
 }  # fmt: skip

@@ -79,14 +79,17 @@ class Service:
         engine, most = self.engine, self.settings.max_batch_zones
         if len(questions.zones) > most:
             raise Problem(
-                422, f"there are {len(questions.zones)} zones in the request; at most {most} are answered", where="zones"
+                422,
+                f"there are {len(questions.zones)} zones in the request; at most {most} are answered",
+                where="zones",
             )
 
         def work() -> bytes:
             asked = [engine.asked(question, f"zones.{i}.") for i, question in enumerate(questions.zones)]
             return engine.answer_together(asked)
 
-        return await self._aside(work)
+        answer: bytes = await self._aside(work)
+        return answer
 
     async def observe(self, telemetry: Telemetry) -> Counts:
         """Take rows and keep them."""
@@ -106,9 +109,11 @@ class Service:
             newest = engine.stream.time_s
             if taken and newest is not None:
                 try:
-                    self.window.write(taken, now, newest - engine.keep_s)
+                    self.window.write(taken, now, newest - engine.keep_s + engine.stream.frame.interval_s / 2)
                 except ServeError as error:
-                    raise Problem(503, f"{error}; the rows count until a restart, send them again", "not-kept") from None
+                    raise Problem(
+                        503, f"{error}; the rows count until a restart, send them again", "not-kept"
+                    ) from None
             self._received = {**self._received, **{row["zone"]: now for row in taken}}
         self.metrics.rows(counts)
         return counts
@@ -130,7 +135,8 @@ class Service:
     async def forecasts(self) -> bytes:
         """Of all zones."""
         engine = self.engine
-        return (await self._aside(engine.forecast))[1]  # type: ignore[no-any-return]  # from a tuple of known kinds
+        _, answer = await self._aside(engine.forecast)
+        return bytes(answer)
 
     async def zones(self) -> dict[str, Any]:
         """See :class:`metalore.serve.schemas.Zones`."""

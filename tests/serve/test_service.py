@@ -84,18 +84,21 @@ def test_a_batch_is_as_if_asked_alone(client: TestClient) -> None:
     for one, other in zip(alone, together["zones"], strict=True):
         np.testing.assert_allclose(quantiles_of(one), quantiles_of(other), rtol=1e-4)
         assert (one["zone"], one["fallback"]) == (other["zone"], other["fallback"])
-    wrong = problem(client.post("/predict/batch", json={"zones": [questions[0], {"zone_name": "w", "active_users": 1}]}), 422)
+    wrong = problem(
+        client.post("/predict/batch", json={"zones": [questions[0], {"zone_name": "w", "active_users": 1}]}), 422
+    )
     assert wrong["where"] == "zones.1.zone_name"
 
 
 def test_the_short_cut_answers_as_fastapi_does(client: TestClient) -> None:
     fed(client)
     body = {"zone_name": "west", "active_users": 3}
-    with TestClient(client.app.behind_the_gate) as inside:
-        for path, content in (("/predict", body), ("/predict/batch", {"zones": [body]}), ("/observe", {"rows": rows_at(0)})):
-            assert inside.post(path, json=content).json() == client.post(path, json=content).json()
-        assert problem(inside.post("/predict", json={}), 422)
-        assert problem(inside.post("/predict", json={"zone_name": "w", "active_users": 1}), 422)
+    inside = TestClient(client.app.behind_the_gate)
+    posts: dict[str, Any] = {"/predict": body, "/predict/batch": {"zones": [body]}, "/observe": {"rows": rows_at(0)}}
+    for path, content in posts.items():
+        assert inside.post(path, json=content).json() == client.post(path, json=content).json()
+    assert problem(inside.post("/predict", json={}), 422)
+    assert problem(inside.post("/predict", json={"zone_name": "w", "active_users": 1}), 422)
 
 
 def test_forecasts_of_all_zones_are_cached_until_something_comes(client: TestClient, checkpoint: Path) -> None:
@@ -194,7 +197,11 @@ def test_wrong_paths_methods_and_rows(client: TestClient) -> None:
     answer = client.get("/predict")
     assert problem(answer, 405)
     assert answer.headers["allow"] == "POST"
-    for row in ({"time_s": 0}, {"time_s": 0, "zone": "north", "active_users": -3}, {"time_s": 0, "zone": "north", "x": "y"}):
+    for row in (
+        {"time_s": 0},
+        {"time_s": 0, "zone": "north", "active_users": -3},
+        {"time_s": 0, "zone": "north", "x": "y"},
+    ):
         assert problem(client.post("/observe", json={"rows": [row]}), 422)["where"].startswith("rows.0")
     assert problem(client.post("/observe", content=b'{"rows":[{"time_s":NaN,"zone":"north"}]}'), 422)
     assert problem(client.post("/predict/batch", json={"zones": []}), 422)

@@ -1,11 +1,11 @@
-"""The graph network under other present values: only what a change reaches is computed anew, for many questions at once.
+"""The graph network under other present values: what a change reaches is computed anew, for many questions at once.
 
 What is given changes one zone's hidden state. A layer carries the change one edge farther; and of all zones that it
 has reached, only those count from which the remaining layers lead back. With L layers these lie within L // 2 edges of
 the zone: its cells. If hubs connect all zones, all are. Results are those of the whole network, to rounding.
 
-Axes: `n` questions, `z` zones, `s` cells of a zone (itself first), `d` hidden, `p` numbers known of a zone, `c` columns,
-`h` horizons, `f` targets, `q` quantiles.
+Axes: `n` questions, `z` zones, `s` cells of a zone (itself first), `d` hidden, `p` numbers known of a zone,
+`c` columns, `h` horizons, `f` targets, `q` quantiles.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import relu
 
-from metalore.forecast.given import Given
 from metalore.forecast.panel import Panel
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.stgnn import STGNN, Layer, Neighbours
+from metalore.forecast.what_if import WhatIf
 from metalore.forecast.windows import Batch, Layout
 
 _MOST_CELLS = 32_768
@@ -113,14 +113,14 @@ class _Level:
     hub: Tensor | None
 
 
-class NetworkGiven(Given):
+class NetworkWhatIf(WhatIf):
     """See the module.
 
     Args:
         network: in evaluation mode.
         reach: of it on the panel's graph.
         batch: the panel's last window.
-        layout, scaler, input_scaler: by which it was made.
+        layout, scalers: by which it was made; the second is of further inputs.
         panel: zones and bounds.
     """
 
@@ -130,8 +130,7 @@ class NetworkGiven(Given):
         reach: Reach,
         batch: Batch,
         layout: Layout,
-        scaler: Scaler,
-        input_scaler: Scaler | None,
+        scalers: tuple[Scaler, Scaler | None],
         panel: Panel,
     ) -> None:
         self._network, self._reach, self._layout = network, reach, layout
@@ -139,7 +138,7 @@ class NetworkGiven(Given):
         self._cells = reach.cells.to(self._device)
         self._weights = tuple(weight.to(self._device) for weight in reach.weights)
         self._known, self._last = batch.known[0], batch.last[0]
-        self._mean, self._deviation = _moments(scaler, input_scaler, len(panel.zones))
+        self._mean, self._deviation = _moments(*scalers, len(panel.zones))
         assert panel.lowest is not None  # set by the panel
         self._targets, self._lowest = len(panel.targets), panel.lowest
         self._least = (self._lowest - self._mean[:, : self._targets]) / self._deviation[:, : self._targets]
@@ -176,7 +175,9 @@ class NetworkGiven(Given):
     def forecast(self, zones: np.ndarray, values: np.ndarray, intents: dict[int, np.ndarray]) -> np.ndarray:
         """See the base class."""
         step = max(1, _MOST_CELLS // self._cells.shape[1])
-        pieces = [self._piece(zones[i : i + step], values[i : i + step], intents, i) for i in range(0, len(zones), step)]
+        pieces = [
+            self._piece(zones[i : i + step], values[i : i + step], intents, i) for i in range(0, len(zones), step)
+        ]
         shape = self._network.shape
         if not pieces:
             return np.empty((0, shape.horizons, shape.targets, 3), np.float32)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from metalore.forecast.panel import Panel
 
 
-class Given(ABC):
+class WhatIf(ABC):
     """A panel held still, and forecasts from it under other values. Questions have nothing to do with each other.
 
     Attributes:
@@ -37,7 +37,7 @@ class Given(ABC):
         """
 
 
-class OneByOne(Given):
+class OneByOne(WhatIf):
     """For any forecaster: the changed panel is forecast once for each question."""
 
     def __init__(self, forecaster: Forecaster, panel: Panel) -> None:

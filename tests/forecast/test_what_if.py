@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from forecast.synthetic import panel
+
 from metalore.forecast import INTENT_SIZE, Edges, Forecaster, Panel, Split, Stream, make_forecaster
-from metalore.forecast.given import OneByOne
+from metalore.forecast.what_if import OneByOne
 
 HORIZONS = (1, 3)
 ZONES = 7
@@ -65,7 +65,7 @@ def questions(data: Panel) -> tuple[np.ndarray, np.ndarray]:
 def test_the_network_forecasts_the_same_as_from_the_changed_panel(settings: dict[str, Any], intents: bool) -> None:
     data = small_panel(intents)
     forecaster = fitted("stgnn", data, **settings)
-    given = forecaster.given(data)
+    given = forecaster.what_if(data)
     assert isinstance(given, OneByOne) == bool(settings.get("relative"))
     zones, values = questions(data)
     embeddings = {3: np.random.default_rng(0).standard_normal(INTENT_SIZE).astype(np.float32)} if intents else {}
@@ -80,15 +80,15 @@ def test_the_network_forecasts_the_same_as_from_the_changed_panel(settings: dict
 
 def test_a_large_graph_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edges instead of a matrix, and few cells at once."""
-    import metalore.forecast.given_network as module
     import metalore.forecast.stgnn as stgnn
+    import metalore.forecast.what_if_network as module
 
     monkeypatch.setattr(stgnn, "_DENSE", 2)
     monkeypatch.setattr(module, "_MOST_CELLS", 12)
     data = small_panel()
     forecaster = fitted("stgnn", data, hubs=0)
     zones, values = questions(data)
-    given = forecaster.given(data)
+    given = forecaster.what_if(data)
     assert given.quick
     np.testing.assert_allclose(
         given.forecast(zones, values, {}), OneByOne(forecaster, data).forecast(zones, values, {}), rtol=2e-5, atol=2e-4
@@ -105,7 +105,7 @@ def test_any_forecaster(name: str) -> None:
     expected = forecaster.predict(data.updated(values=changed), [len(data) - 1])[0, 2]
     values = np.full((1, 3), np.nan, np.float32)
     values[0, 0] = 123.0
-    np.testing.assert_array_equal(forecaster.given(data).forecast(np.array([2]), values, {})[0], expected)
+    np.testing.assert_array_equal(forecaster.what_if(data).forecast(np.array([2]), values, {})[0], expected)
 
 
 def test_a_stream_holds_still() -> None:
@@ -116,19 +116,19 @@ def test_a_stream_holds_still() -> None:
     before = stream.present()
     assert before.time_s == 0.0
     assert not before.known.any()
-    assert np.isfinite(before.given.forecast(np.array([0]), nothing, {})).all()
+    assert np.isfinite(before.what_if.forecast(np.array([0]), nothing, {})).all()
     for t in range(stream.length + 5):
         cells = dict(zip(stream.columns, (1.0 + t, 2.0, 3.0), strict=True))
         stream.observe([{"time_s": data.times[t], "zone": zone, **cells} for zone in data.zones])
     present = stream.present()
     assert present.time_s == stream.time_s
-    asked = present.given.forecast(np.array([2]), nothing, {})
+    asked = present.what_if.forecast(np.array([2]), nothing, {})
     np.testing.assert_allclose(asked[0], stream.forecast().quantiles[2], rtol=2e-5, atol=2e-4)
     np.testing.assert_array_equal(present.times_s, stream.forecast().times_s)
     row = {"time_s": stream.time_s, "zone": data.zones[2], stream.columns[0]: 77.0, stream.columns[1]: 2.0}
     values = np.array([[77.0, np.nan, 9.0]], np.float32)
     stream.observe([row | {"active_users": 9.0}])
-    np.testing.assert_allclose(present.given.forecast(np.array([2]), nothing, {}), asked)
+    np.testing.assert_allclose(present.what_if.forecast(np.array([2]), nothing, {}), asked)
     np.testing.assert_allclose(
-        present.given.forecast(np.array([2]), values, {})[0], stream.forecast().quantiles[2], rtol=2e-5, atol=2e-4
+        present.what_if.forecast(np.array([2]), values, {})[0], stream.forecast().quantiles[2], rtol=2e-5, atol=2e-4
     )
