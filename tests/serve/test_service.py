@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 from serve.serving import COLUMNS, STEP_S, ZONES, client_of, problem, rows_at, save_model
 from starlette.testclient import TestClient
 
+from metalore.cli.serve import serve
 from metalore.forecast import INTENT_SIZE, Stream, load_forecaster
 from metalore.serve import ServeError, ServeSettings, create_app
 
@@ -319,3 +322,29 @@ def test_no_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with TestClient(create_app(ServeSettings(reload_s=0))) as client:
         assert client.get("/model").json()["bundled"] is True
         assert "bundled" in client.get("/model").json()["note"]
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_settings_is_true() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \| `?([^|`]*)`? \| `?([^|`]*)`? \| (.*) \|$", PAGE.split("## Settings")[1], re.MULTILINE
+    )
+    listed = {name: (default, option, about) for name, default, option, about in rows}
+    for name, field in ServeSettings.model_fields.items():
+        default, option, about = listed[name]
+        assert default == ("" if field.default is None else str(field.default))
+        assert about == field.description
+        assert option == (f"--{name.replace('_', '-')}" if name in inspect.signature(serve).parameters else "")
+
+
+def test_the_examples_work(client: TestClient) -> None:
+    commands = re.findall(r"^curl -s localhost:8000(\S+)(?: -d '([^']*)')?", PAGE, re.MULTILINE)
+    assert {path for path, _ in commands} == {
+        "/observe", "/predict", "/predict/batch", "/forecasts", "/zones", "/model", "/healthz", "/readyz", "/metrics"
+    }  # fmt: skip
+    for path, body in commands:
+        content = body.replace("arena", "north").encode()
+        answer = client.post(path, content=content) if body else client.get(path)
+        assert answer.status_code == 200, answer.text
