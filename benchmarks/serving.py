@@ -48,7 +48,9 @@ def script_of(folder: Path, path: str, bodies: list[str]) -> Path:
     script = folder / "post.lua"
     script.write_text(
         "local bodies, i = {}, 0\n"
-        f"for k, name in ipairs({{{', '.join(names)}}}) do local f = io.open(name); bodies[k] = f:read('*a') end\n"
+        f"for k, name in ipairs({{{', '.join(names)}}}) do\n"
+        "  local f = io.open(name); bodies[k] = f:read('*a'); f:close()\n"
+        "end\n"
         "local head = {['content-type'] = 'application/json'}\n"
         f"request = function() i = i % #bodies + 1; return wrk.format('POST', '{path}', head, bodies[i]) end\n"
         "done = function(s, l, r) io.write(string.format('RESULT %d %d %d %d %d\\n', s.requests, s.duration,\n"
