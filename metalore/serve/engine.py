@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -194,7 +195,8 @@ class Engine:
             for column, value in one.values:
                 values[i, column] = value
         intents = {i: np.array(one.embedding, np.float32) for i, one in enumerate(asked) if one.embedding is not None}
-        quantiles = present.what_if.forecast(zones, values, intents)
+        with nullcontext() if present.what_if.quick else self._lock:  # other forecasters are not made for threads
+            quantiles = present.what_if.forecast(zones, values, intents)
         words = [self._words[one.zone] for one in asked]
         unused = [one.unused for one in asked]
         return present, self._answers.zones(words, quantiles, present.times_s, present.known[zones] == 0, unused)
