@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := PASSIVE
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo model test lint bench docs clean
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 12
@@ -19,6 +19,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: $(VENV)/installed   ## set up, train PPO on the reference cell, enumerate, compare, write results/demo/index.html
 	$(BIN)/metalore demo --out results/demo
 
+model: $(VENV)/installed   ## set up, then: the small model that `metalore serve` serves if none is named, in results/model
+	$(BIN)/python -m metalore.serve.bundled
+
 test: $(VENV)/installed lint   ## set up, then lint and the whole test suite
 	$(BIN)/python -m pytest -q
 
@@ -28,9 +31,10 @@ lint: $(VENV)/installed   ## formatting, lint, types, and the direction of impor
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed   ## speeds, as ratios measured in one run
+bench: $(VENV)/installed model   ## speeds, as ratios measured in one run
 	$(BIN)/python benchmarks/simulator.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/serving.py
 
 docs: $(VENV)/installed   ## run every example and snippet of README and docs
 	$(BIN)/python -m pytest -q tests/test_readme.py tests/test_examples.py

@@ -8,7 +8,8 @@ from types import TracebackType
 
 CLI_EXTRA = frozenset({"jinja2", "matplotlib", "pandas", "pyarrow", "rich", "tomlkit", "typer"})
 LEARN_EXTRA = frozenset({"safetensors", "stable_baselines3", "tensorboard", "torch"})
-"""Modules that come with `metalore[cli]` and with `metalore[learn]`."""
+SERVE_EXTRA = frozenset({"fastapi", "prometheus_client", "starlette", "uvicorn"})
+"""Modules that come with `metalore[cli]`, `metalore[learn]` and `metalore[serve]`."""
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -17,7 +18,7 @@ def sentence_of(error: BaseException) -> str | None:
     """What to tell about an error, in one sentence; None for a bug, which deserves its traceback."""
     if isinstance(error, ModuleNotFoundError):
         module = (error.name or "").partition(".")[0]
-        for extra, modules in (("cli", CLI_EXTRA), ("learn", LEARN_EXTRA)):
+        for extra, modules in (("cli", CLI_EXTRA), ("learn", LEARN_EXTRA), ("serve", SERVE_EXTRA)):
             if module in modules:
                 return f'{module} is missing: pip install "metalore[{extra}]"'
         return None

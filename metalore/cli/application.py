@@ -18,6 +18,7 @@ from metalore.cli import (
     reproduce,
     scenarios,
     search,
+    serve,
     simulate,
     telemetry,
     train,
@@ -78,3 +79,4 @@ app.command("record")(record.record)
 app.command("telemetry")(telemetry.telemetry)
 app.add_typer(forecast.app, name="forecast")
 app.add_typer(autoscale.app, name="autoscale")
+app.command("serve")(serve.serve)

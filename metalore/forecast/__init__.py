@@ -11,7 +11,8 @@ from metalore.forecast.protocol import PROTOCOLS, Protocol, compare, evaluate, p
 from metalore.forecast.registry import NAMES, make_forecaster
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Part, Split
-from metalore.forecast.stream import Counts, Forecast, Stream, StreamState
+from metalore.forecast.stream import Counts, Forecast, Present, Stream, StreamState
+from metalore.forecast.what_if import WhatIf
 
 __all__ = [
     "INTENT_SIZE",
@@ -28,6 +29,7 @@ __all__ = [
     "Panel",
     "Part",
     "PointForecaster",
+    "Present",
     "Progress",
     "Protocol",
     "Scaler",
@@ -35,6 +37,7 @@ __all__ = [
     "Split",
     "Stream",
     "StreamState",
+    "WhatIf",
     "compare",
     "evaluate",
     "load_forecaster",

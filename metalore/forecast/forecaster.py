@@ -18,6 +18,7 @@ from metalore.forecast.errors import ForecastError
 from metalore.forecast.panel import Panel
 from metalore.forecast.splits import Part, Split, check_horizons
 from metalore.forecast.weights import Arrays
+from metalore.forecast.what_if import OneByOne, WhatIf
 
 QUANTILES = (0.1, 0.5, 0.9)
 """What every forecast consists of; the middle one is the forecast where one number is wanted."""
@@ -192,6 +193,11 @@ class Forecaster(ABC):
     def after(self, panel: Panel) -> Self:
         """One for a panel that begins where this one ends: with another running state, or itself if it has none."""
         return self
+
+    def what_if(self, panel: Panel) -> WhatIf:
+        """Forecasts of single zones as if other values had been measured in the panel's last interval."""
+        self._checked(panel, [len(panel) - 1])
+        return OneByOne(self, panel)
 
     @abstractmethod
     def _fit(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:

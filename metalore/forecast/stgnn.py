@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, relu
 
-from metalore.forecast.forecaster import QUANTILES
+from metalore.forecast.forecaster import MEDIAN, QUANTILES
 from metalore.forecast.panel import INTENT_SIZE, Edges
 from metalore.forecast.quantiles import ordered
 
@@ -220,13 +220,31 @@ class STGNN(nn.Module):
         hidden = self._with_intent(hidden, intent, intent_of)
         for layer in self.layers:
             hidden = layer(hidden, neighbours if shape.graph else None, self.hubs)
-        hidden = relu(hidden)
+        return self.read_out(hidden, known, last, least, scale)
+
+    def read_out(
+        self, hidden: Tensor, known: Tensor, last: Tensor, least: Tensor | None = None, scale: Tensor | None = None
+    ) -> Tensor:
+        """Forecasts from hidden states [b, z, d]; else as :meth:`forward`."""
+        hidden, shape = relu(hidden), self.shape
         ahead = (*hidden.shape[:2], shape.horizons, shape.targets)
-        raw, mean = self.head(hidden).float().view(*ahead, len(QUANTILES)), self.mean(hidden).float().view(*ahead, 1)
-        change = torch.cat([ordered(raw), mean], dim=-1)
+        change = ordered(self.head(hidden).float().view(*ahead, len(QUANTILES)))
         if self.straight is not None:
             change = change + self.straight(known).float().view(*ahead, 1)
-        return self._from_last(change, last, least, scale)
+        # The mean is the median and what squared errors add to it; these do not pull at what both are made of.
+        more = self.mean(hidden.detach()).float().view(*ahead, 1)
+        change = torch.cat([change, change[..., MEDIAN, None].detach() + more], dim=-1)
+        if scale is not None:
+            change = change * scale[:, :, None, :, None]
+        forecast = last[:, :, None, :, None] + change
+        if least is not None:
+            bounded = torch.maximum(forecast, least[:, None, :, None])
+            forecast = forecast + (bounded - forecast).detach()
+        return forecast
+
+    def shared(self) -> list[nn.Parameter]:
+        """All parameters but those of the mean."""
+        return [parameter for name, parameter in self.named_parameters() if not name.startswith("mean.")]
 
     def _with_intent(self, hidden: Tensor, intent: Tensor | None, intent_of: Tensor | None) -> Tensor:
         if self.intent is None or self.no_intent is None:
@@ -235,16 +253,6 @@ class STGNN(nn.Module):
             return hidden + self.no_intent
         meanings = torch.cat([self.intent(intent), self.no_intent])  # number -1 is the last
         return hidden + meanings[intent_of]
-
-    @staticmethod
-    def _from_last(change: Tensor, last: Tensor, least: Tensor | None, scale: Tensor | None) -> Tensor:
-        if scale is not None:
-            change = change * scale[:, :, None, :, None]
-        forecast = last[:, :, None, :, None] + change
-        if least is not None:
-            bounded = torch.maximum(forecast, least[:, None, :, None])
-            forecast = forecast + (bounded - forecast).detach()
-        return forecast
 
 
 def _embedding(rows: int, width: int) -> nn.Parameter | None:

@@ -19,6 +19,7 @@ from metalore.forecast.errors import ForecastError, unknown
 from metalore.forecast.forecaster import QUANTILES, Forecaster
 from metalore.forecast.panel import DAY_S, INTENT_SIZE, WEEK_S, Panel
 from metalore.forecast.weights import Arrays
+from metalore.forecast.what_if import WhatIf
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,6 +80,23 @@ class Forecast:
     targets: tuple[str, ...]
     levels: tuple[float, ...]
     quantiles: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Present:
+    """A window held still, to ask what zones would need if other values were measured in its newest interval.
+
+    Attributes:
+        time_s: start of the newest interval.
+        times_s: start of each interval that is forecast [h].
+        known: see :attr:`Stream.known`.
+        what_if: gives the forecasts.
+    """
+
+    time_s: float
+    times_s: np.ndarray
+    known: np.ndarray
+    what_if: WhatIf
 
 
 @dataclass(frozen=True, eq=False)
@@ -401,6 +419,18 @@ class Stream:
                 quantiles,
             )
 
+    def present(self) -> Present:
+        """What :meth:`forecast` looks at, held still.
+
+        If nothing was observed, it is the first interval of the panel, of which nothing is known.
+        """
+        with self._lock:
+            step = 0 if self._newest is None else self._newest
+            what_if = self._after.what_if(self._panel(self._values.copy(), step))
+            horizons = np.asarray(self.forecaster.horizons)
+            times = self.frame.times[0] + (step + horizons) * self.frame.interval_s
+            return Present(self._time_of(step), times, self.known, what_if)
+
     def _step_of(self, at: float) -> int:
         assert self._newest is not None
         first, last = self._newest - self.late, self._newest + self.jump
@@ -412,10 +442,11 @@ class Stream:
             )
         return round(exact)
 
-    def _panel(self, values: np.ndarray) -> Panel:
+    def _panel(self, values: np.ndarray, newest: int | None = None) -> Panel:
         """A panel that begins with the window and has these values [r, z, c]."""
-        assert self._newest is not None
-        first = self._newest - self.length + 1
+        newest = self._newest if newest is None else newest
+        assert newest is not None
+        first = newest - self.length + 1
         values, targets = _read_only(values), len(self.frame.targets)
         return self.frame.updated(
             times=self.frame.interval_s * np.arange(len(values)),

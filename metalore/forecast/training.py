@@ -7,7 +7,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,7 +22,11 @@ from metalore.forecast.scaling import Scaler, inputs_state, inputs_taken
 from metalore.forecast.splits import Split
 from metalore.forecast.stgnn import STGNN, Neighbours, Shape
 from metalore.forecast.weights import Arrays, network_state
+from metalore.forecast.what_if import WhatIf
 from metalore.forecast.windows import Batch, Layout, Windows
+
+if TYPE_CHECKING:
+    from metalore.forecast.what_if_network import Reach
 
 _LEAST_STEPS = 40
 """An epoch has at least so many steps, with smaller batches if it must."""
@@ -149,6 +153,7 @@ class STGNNForecaster(Forecaster):
         self.recipe = recipe if isinstance(recipe, Recipe) else Recipe.of(recipe or {})
         self.device = device_of(device)
         self.history: list[dict[str, float]] = []
+        self._reach: Reach | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -174,7 +179,7 @@ class STGNNForecaster(Forecaster):
         by: Any = "target" if self.inductive else "zone"
         self._scaler = Scaler.fit(panel, split, by)
         self._input_scaler = None if panel.input_values is None else Scaler.of(panel.input_values[train], by)
-        self.network = self._made(panel)
+        self.network, self._reach = self._made(panel), None
         self._edges: Edges | None = None
 
     def _made(self, panel: Panel) -> STGNN:
@@ -198,7 +203,7 @@ class STGNNForecaster(Forecaster):
         zones, inputs = 1 if self.inductive else len(self.zones), len(frame.inputs)
         self._scaler = Scaler.taken(arrays, zones, len(self.targets))
         self._input_scaler = inputs_taken(arrays, zones, inputs)
-        self.network, self._edges = arrays.take_network(lambda: self._made(frame)), None
+        self.network, self._edges, self._reach = arrays.take_network(lambda: self._made(frame)), None, None
 
     def _train(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         recipe, rng = self.recipe, np.random.default_rng(seed)
@@ -229,7 +234,8 @@ class STGNNForecaster(Forecaster):
                 loss = self._loss(windows, panel, origins, weight)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-                torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+                for part in (self.network.shared(), self.network.mean.parameters()):
+                    torch.nn.utils.clip_grad_norm_(part, recipe.clip)
                 optimizer.step()
                 schedule.step()
                 total += float(loss.detach())
@@ -290,6 +296,23 @@ class STGNNForecaster(Forecaster):
                 (0, len(panel.zones), len(self.horizons), len(self.targets), len(QUANTILES) + 1), np.float32
             )
         return self._scaler.unscaled_forecast(np.concatenate(scaled))
+
+    def what_if(self, panel: Panel) -> WhatIf:
+        """See :meth:`metalore.forecast.forecaster.Forecaster.what_if`; only what a change reaches is computed anew."""
+        from metalore.forecast.what_if_network import NetworkWhatIf, Reach
+
+        if self._layout.relative or (self._layout.earlier >= 0).any():  # more of what is shown changes with the last
+            return super().what_if(panel)
+        self._checked(panel, [len(panel) - 1])
+        neighbours = self._neighbours_of(panel)
+        if self._reach is None or self._reach.neighbours is not neighbours:
+            self._reach = Reach.of(self.network, neighbours, len(panel.zones))
+        with torch.inference_mode():
+            self.network.eval()
+            origin = np.array([len(panel) - 1])
+            batch = self._windows(panel, origin).batch(origin)
+            scalers = self._scaler, self._input_scaler
+            return NetworkWhatIf(self.network, self._reach, batch, self._layout, scalers, panel)
 
     def _windows(self, panel: Panel, origins: np.ndarray) -> Windows:
         return Windows(panel, self._layout, self._scaler, self._input_scaler, origins, self.device)

@@ -1,0 +1,137 @@
+"""uvicorn, and what it leaves open: connections that never say anything."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging.config
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from metalore.serve.errors import MEDIA_TYPE, Problem
+from metalore.serve.settings import ServeSettings
+
+_MOST_HEAD_BYTES = 65_536
+
+
+class CarefulProtocol(HttpToolsProtocol):
+    """A connection that must send the head of a request in time and in few bytes.
+
+    Where too many are open, the oldest that has not sent one goes; if all have, the new one.
+    """
+
+    header_timeout_s: float
+    most: int
+    silent: dict[CarefulProtocol, None]
+    """Connections without a whole head, oldest first; shared by all."""
+
+    _timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait for a head, and make room."""
+        super().connection_made(transport)
+        self._wait()
+        if len(self.connections) > self.most:
+            next(iter(self.silent)).transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer."""
+        self._arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on, and close where a head has no end."""
+        super().data_received(data)
+        if self._timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MOST_HEAD_BYTES:
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        super().on_message_begin()
+        if self._timer is None:
+            self._wait()
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._arrived()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """As problem details."""
+        body = Problem(400, "this is no HTTP request").body()
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
+
+    def _wait(self) -> None:
+        self._head_bytes, self.silent[self] = 0, None
+        self._timer = self.loop.call_later(self.header_timeout_s, self._late)
+
+    def _arrived(self) -> None:
+        self.silent.pop(self, None)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _late(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.close()
+
+
+def protocol_of(settings: ServeSettings) -> type[CarefulProtocol]:
+    """The protocol with the limits of a service."""
+    limits = {"header_timeout_s": settings.header_timeout_s, "most": settings.max_connections, "silent": {}}
+    return type("LimitedProtocol", (CarefulProtocol,), limits)
+
+
+def log_to_stderr() -> None:
+    """What the service and uvicorn say; uvicorn's line for each request is left out."""
+    logging.config.dictConfig(_LOG)
+
+
+def run_server(app: Any, settings: ServeSettings) -> None:
+    """Serve an app until interrupted."""
+    _allow_connections(settings.max_connections)
+    gc.freeze()  # what was loaded stays; looking through it again and again would hold requests up
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        http=protocol_of(settings),
+        ws="none",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=max(1, round(settings.keep_alive_s)),
+        timeout_graceful_shutdown=max(1, round(settings.request_timeout_s)),
+        log_config=None,
+    )
+
+
+def _allow_connections(count: int) -> None:
+    """Ask the system for so many open files, as far as it lets us."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # not on Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 256
+    if soft < wanted:
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+        )
+
+
+_LOG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "loggers": {
+        name: {"handlers": ["stderr"], "level": "INFO", "propagate": False} for name in ("uvicorn", "metalore")
+    },
+}
