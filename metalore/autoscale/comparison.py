@@ -232,7 +232,7 @@ def run(
     """The days that count under one recommender, measured."""
     world = _world(plan)
     world.restore(demand.state)
-    _start(world, plan)
+    _start(world, plan, demand.peak)
     city = SimulatedCity(world, plan.policy, interval_s=plan.interval_s, delay_s=plan.delay_s, history=demand.history)
     changes = _Changes()
 
@@ -261,11 +261,12 @@ def _world(plan: Plan) -> World:
     return World(plan.scenario.updated(max_steps=steps))
 
 
-def _start(world: World, plan: Plan) -> None:
-    """The scenario's sizes, as far as safety allows them."""
+def _start(world: World, plan: Plan, peak: np.ndarray) -> None:
+    """The scenario's sizes, as far as safety allows them; memory without a bound gets that of the static peak."""
     safety, stations = plan.safety, plan.scenario.stations
     cores = np.array([station.compute_gcycle_s for station in stations]) / plan.scenario.core_ghz
-    memory = np.array([station.memory_mb or safety.upper[MEMORY] for station in stations])
+    bounds = np.array([station.memory_mb or np.inf for station in stations])
+    memory = np.where(np.isinf(bounds), peak[:, MEMORY] * (1 + plan.headroom), bounds)
     world.set_capacity(
         compute_gcycle_s=np.clip(cores, safety.lower[CPU], safety.upper[CPU]) * plan.scenario.core_ghz,
         memory_mb=np.clip(memory, safety.lower[MEMORY], safety.upper[MEMORY]),

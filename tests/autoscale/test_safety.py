@@ -101,10 +101,10 @@ def test_a_reason_says_what_was_done() -> None:
 @pytest.mark.parametrize(("age_s", "up", "down"), [(50, 4, 4), (150, 5, 4), (350, 5, 3.5)])
 def test_cooldown_is_separate_up_and_down(age_s: float, up: float, down: float) -> None:
     safety = dataclasses.replace(FREE, cooldown_up_s=100.0, cooldown_down_s=300.0)
-    for wanted, given in ((5.0, up), (3.5, down)):
+    for wanted, expected in ((5.0, up), (3.5, down)):
         decision, codes = limited(safety, [[4, 1000, 50]], [[wanted, 1000, 50]], changed_at=NOW_S - age_s)
-        assert decision.after[0, 0] == given
-        assert ("cooldown" in codes[0]) == (given == 4)
+        assert decision.after[0, 0] == expected
+        assert ("cooldown" in codes[0]) == (expected == 4)
 
 
 def test_nothing_shrinks_on_missing_data() -> None:
@@ -118,7 +118,9 @@ def test_a_budget_is_shared_by_what_lies_above_the_minimum() -> None:
     decision, codes = limited(safety, [[2, 100, 10], [4, 100, 10], [2, 100, 10]], [[4, 100, 10]] * 3)
     np.testing.assert_allclose(decision.after[:, 0], [10 / 3] * 3)  # the second one gives some away
     assert codes == [["test", "budget"]] * 3
-    decision, _ = limited(safety, [[2, 100, 10], [5, 100, 10], [2, 100, 10]], [[4, 100, 10], [5, 100, 10], [2, 100, 10]])
+    decision, _ = limited(
+        safety, [[2, 100, 10], [5, 100, 10], [2, 100, 10]], [[4, 100, 10], [5, 100, 10], [2, 100, 10]]
+    )
     np.testing.assert_allclose(decision.after[:, 0], [4, 4, 2])
 
 
@@ -153,7 +155,7 @@ def test_settings_that_cannot_be(wrong: dict[str, Any], sentence: str) -> None:
 
 
 def test_a_budget_below_the_guaranteed_minimum() -> None:
-    with pytest.raises(AutoscaleError, match="the budget|budget of cpu_cores is smaller than 3 times"):
+    with pytest.raises(AutoscaleError, match="budget of cpu_cores is smaller than 3 times"):
         Safety(budget=(0.2, np.inf, np.inf)).begin("abc")
 
 

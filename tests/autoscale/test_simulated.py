@@ -115,7 +115,7 @@ def test_bandwidth_is_worth_what_the_data_took_of_it() -> None:
 
 
 def test_out_of_memory_is_noticed() -> None:
-    scenario = town(**{"memory": {"base_mb": 100.0, "per_user_mb": 0.0, "per_job_mb": 50.0}})
+    scenario = town(memory={"base_mb": 100.0, "per_user_mb": 0.0, "per_job_mb": 50.0})
     city, _ = city_of(scenario)
     assert not city.advance()["out_of_memory"].any()
     city.apply(resized(city, 0, memory_mb=160.0, cpu_cores=0.1))

@@ -51,7 +51,9 @@ def test_weights_halve_in_a_half_life() -> None:
 # -- recommendations ---------------------------------------------------------------------------------------------------
 
 
-def learned(cores: list[float], allocated: float = 1.0, mb: float = 500.0, **rest: object) -> tuple[VerticalRule, State]:
+def learned(
+    cores: list[float], allocated: float = 1.0, mb: float = 500.0, **rest: object
+) -> tuple[VerticalRule, State]:
     """A rule that has seen so many minutes of one zone."""
     rule = VerticalRule()
     seen = seen_of([[[c, mb, 0]] for c in cores], [[allocated, 600, 10]], **rest)  # type: ignore[arg-type]
@@ -88,7 +90,7 @@ def test_cpu_samples_weigh_what_was_requested() -> None:
     state = rule.recommend(seen_of([[[0.2, 500, 0]]] * 40, [[3, 600, 10]], start_s=6000), state).state
     assert rule._estimate(state, 0.5)[0, 0] == pytest.approx(1.15 * bucket_end(0.2, 0.01))
     assert state["samples"][0] == 140
-    tiny, state = learned([0.01], allocated=0.001)
+    _, state = learned([0.01], allocated=0.001)
     assert state["cpu"].sum() == pytest.approx(0.1)
 
 
