@@ -8,7 +8,19 @@ import typer
 from typer.core import TyperGroup
 
 from metalore import __version__
-from metalore.cli import data, demo, evaluate, record, reproduce, scenarios, search, simulate, telemetry, train
+from metalore.cli import (
+    autoscale,
+    data,
+    demo,
+    evaluate,
+    record,
+    reproduce,
+    scenarios,
+    search,
+    simulate,
+    telemetry,
+    train,
+)
 from metalore.cli._errors import sentence_of
 
 
@@ -63,3 +75,4 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("reproduce")(reproduce.reproduce)
 app.command("record")(record.record)
 app.command("telemetry")(telemetry.telemetry)
+app.add_typer(autoscale.app, name="autoscale")

@@ -55,7 +55,7 @@ def record(
     from metalore.telemetry import record as record_world
 
     start = time.perf_counter()
-    with _progress() as progress:
+    with progress_bar() as progress:
         recording = record_world(
             with_settings(scenario, settings),
             out,
@@ -71,8 +71,8 @@ def record(
 
 
 @contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar with simulated time, speed and what is left, if someone is watching."""
+def progress_bar(unit: str = "steps") -> Iterator[Progress]:
+    """A bar with what is done, speed and what is left, if someone is watching."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -88,7 +88,7 @@ def _progress() -> Iterator[Progress]:
                 began.append((now, done))
                 bar.reset(task, total=steps - done)
             passed, fresh = now - began[0][0], done - began[0][1]
-            rate = f"{fresh / passed:,.0f} steps/s" if fresh and passed > 0 else "starting"
-            bar.update(task, completed=fresh, description=f"{done:,} of {steps:,} steps, {rate}")
+            rate = f"{fresh / passed:,.0f} {unit}/s" if fresh and passed > 0 else "starting"
+            bar.update(task, completed=fresh, description=f"{done:,} of {steps:,} {unit}, {rate}")
 
         yield show

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metalore.forecast.checkpoint import load_forecaster, read_card, save_forecaster
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, PointForecaster, Progress
 from metalore.forecast.metrics import Scores, score
@@ -10,6 +11,7 @@ from metalore.forecast.protocol import PROTOCOLS, Protocol, compare, evaluate, p
 from metalore.forecast.registry import NAMES, make_forecaster
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Part, Split
+from metalore.forecast.stream import Counts, Forecast, Stream, StreamState
 
 __all__ = [
     "INTENT_SIZE",
@@ -18,7 +20,9 @@ __all__ = [
     "PROTOCOLS",
     "QUANTILES",
     "TARGETS",
+    "Counts",
     "Edges",
+    "Forecast",
     "ForecastError",
     "Forecaster",
     "Panel",
@@ -29,10 +33,15 @@ __all__ = [
     "Scaler",
     "Scores",
     "Split",
+    "Stream",
+    "StreamState",
     "compare",
     "evaluate",
+    "load_forecaster",
     "make_forecaster",
     "protocol",
+    "read_card",
+    "save_forecaster",
     "score",
     "summary",
 ]

@@ -5,6 +5,7 @@ Axes: `n` windows, `z` zones, `p` features.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,16 @@ class Features:
         weeks = sum(week > 0 and k * week <= _LEAST_SEEN * length for k in range(1, WEEKS + 1))
         inputs = None if panel.input_values is None else Scaler.of(panel.input_values[train])
         return cls(window, days, weeks, length * panel.interval_s >= 2 * WEEK_S, Usual.fit(panel, train), inputs)
+
+    def facts(self) -> dict[str, int | bool]:
+        """All but the window and what is usual, for a card."""
+        return {"days": self.days, "weeks": self.weeks, "weekdays": self.weekdays}
+
+    def reach(self, panel: Panel, horizons: Sequence[int]) -> int:
+        """Intervals up to the origin that features are made from."""
+        periods = [(panel.steps(DAY_S), self.days), (panel.steps(WEEK_S), self.weeks)]
+        ahead = horizons[-1] - 1
+        return max([self.window, *(1 + period * (ahead // period + count) for period, count in periods if count)])
 
     def series(self, panel: Panel, origins: np.ndarray, horizon: int, target: int) -> np.ndarray:
         """Values of the past [n, z, p] without gaps: of the zone, its target first.

@@ -5,15 +5,19 @@ Axes: `n` windows, `z` zones, `h` horizons, `f` targets, `q` quantiles.
 
 from __future__ import annotations
 
+import inspect
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Self
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.panel import Panel
 from metalore.forecast.splits import Part, Split, check_horizons
+from metalore.forecast.weights import Arrays
 
 QUANTILES = (0.1, 0.5, 0.9)
 """What every forecast consists of; the middle one is the forecast where one number is wanted."""
@@ -28,22 +32,33 @@ Progress = Callable[[int, int, str], None]
 class Forecaster(ABC):
     """Learns from a panel and forecasts its targets for every zone, several horizons at once.
 
-    A new one needs a name, :meth:`_fit` and :meth:`_predict`; what is asked of them is checked here.
+    A new one needs a name, :meth:`_fit` and :meth:`_predict`; what is asked of them is checked here. To be kept on disk
+    it needs :meth:`_state` and :meth:`_restore` besides.
 
     Attributes:
         name: short, for tables.
         window: intervals up to the origin that it wants to see; fewer are refused.
         same_zones: whether it forecasts only the zones that it was fitted on.
+        resumes: whether its training can be kept after each epoch and taken up again.
+        frame: of the panel that it was fitted to: zones, graph, bounds, clock, and no data.
+        seed, trained_s: of the fit; its duration on the wall clock, s.
+        history: how training went, an entry for each epoch, if there were any.
     """
 
     name: str
     window: int = 1
     same_zones: bool = True
+    resumes: bool = False
 
     horizons: tuple[int, ...] = ()
     targets: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()
     interval_s: float = 0.0
+    frame: Panel | None = None
+    seed: int = 0
+    trained_s: float = 0.0
+    history: Sequence[Mapping[str, float]] = ()
+    _keep: Path | None = None
 
     def fit(
         self,
@@ -52,6 +67,7 @@ class Forecaster(ABC):
         horizons: Sequence[int],
         seed: int = 0,
         progress: Progress | None = None,
+        keep: Path | str | None = None,
     ) -> Self:
         """Learn from the training part, choose by the validation part; the test part is not looked at.
 
@@ -61,10 +77,16 @@ class Forecaster(ABC):
             horizons: intervals ahead, rising.
             seed: the same gives the same forecasts.
             progress: see :data:`Progress`.
+            keep: a folder in which training is kept after each epoch, if the forecaster :attr:`resumes`. One that
+                was interrupted there goes on, and ends as it would have; at the end nothing of it is left.
 
         Raises:
-            ForecastError: the history is shorter than the window and horizons need, or nothing of a target is known.
+            ForecastError: the history is shorter than the window and horizons need, nothing of a target is known, or
+                what is kept belongs to another training.
         """
+        if keep is not None and not self.resumes:
+            raise ForecastError(f"training of {self.name} cannot be kept and taken up again; leave `keep` out")
+        self._keep = None if keep is None else Path(keep)
         self.horizons = check_horizons(horizons)
         self.zones, self.targets, self.interval_s = panel.zones, panel.targets, panel.interval_s
         if split.end > len(panel):
@@ -75,7 +97,9 @@ class Forecaster(ABC):
             if empty.any():
                 target = panel.targets[int(empty.argmax())]
                 raise ForecastError(f"{panel.name} has no value of {target!r} in the {part} part")
+        begin = time.perf_counter()
         self._fit(panel.until(split.test), split, seed, progress)
+        self.frame, self.seed, self.trained_s = panel.frame(), seed, time.perf_counter() - begin
         return self
 
     def predict(self, panel: Panel, origins: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -100,9 +124,22 @@ class Forecaster(ABC):
         floored: np.ndarray = np.maximum(quantiles, np.asarray(panel.lowest)[:, None])
         return floored
 
+    def fitted_frame(self) -> Panel:
+        """The frame, which is there.
+
+        Raises:
+            ForecastError: not fitted.
+        """
+        if self.frame is None:
+            raise self._not_fitted()
+        return self.frame
+
+    def _not_fitted(self) -> ForecastError:
+        return ForecastError(f"{self.name} has not been fitted; call fit first, or load one that was")
+
     def _checked(self, panel: Panel, origins: Sequence[int] | np.ndarray) -> np.ndarray:
         if not self.horizons:
-            raise ForecastError(f"{self.name} has not been fitted; call fit first, or load one that was")
+            raise self._not_fitted()
         if panel.targets != self.targets:
             raise ForecastError(
                 f"{self.name} was fitted to {', '.join(self.targets)}, not to {', '.join(panel.targets)}"
@@ -123,6 +160,26 @@ class Forecaster(ABC):
             )
         return rows.astype(np.int64)
 
+    @property
+    def reach(self) -> int:
+        """Intervals up to the origin on which a forecast can depend; a panel may begin with the first of them.
+
+        Of a forecaster with a running state (see :meth:`after`) what lies before must have gone into that.
+        """
+        return self.window
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, but for the device, as JSON data; the same name and settings make it again."""
+        return self._settings_in(vars(self))
+
+    def _settings_in(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: values[name] for name in inspect.signature(type(self)).parameters if name != "device"}
+
+    def after(self, panel: Panel) -> Self:
+        """One for a panel that begins where this one ends: with another running state, or itself if it has none."""
+        return self
+
     @abstractmethod
     def _fit(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         """Learn; `panel` ends where the test part begins."""
@@ -130,6 +187,18 @@ class Forecaster(ABC):
     @abstractmethod
     def _predict(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         """[n, z, h, f, q]; nothing after an origin may be used for its forecast."""
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What was learned: facts that JSON can hold, and finite arrays by name.
+
+        Raises:
+            ForecastError: it cannot be kept.
+        """
+        raise ForecastError(f"{self.name} cannot be kept; its class needs _state and _restore for that")
+
+    def _restore(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
+        """Take what :meth:`_state` gave; settings, horizons, targets, zones, interval and frame are there already."""
+        raise NotImplementedError
 
 
 class PointForecaster(Forecaster):
@@ -145,6 +214,14 @@ class PointForecaster(Forecaster):
     LEAST = 30
 
     _offsets: np.ndarray  # [z, h, f, 2]
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        facts, arrays = self._point_state()
+        return facts, {"offsets": self._offsets, **arrays}
+
+    def _restore(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
+        self._offsets = arrays.take("offsets", len(self.zones), len(self.horizons), len(self.targets), 2)
+        self._restore_point(facts, arrays)
 
     def _fit(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         self._fit_point(panel, split, seed, progress)
@@ -168,6 +245,14 @@ class PointForecaster(Forecaster):
     @abstractmethod
     def _point(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         """[n, z, h, f]."""
+
+    def _point_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """See :meth:`_state`; without what belongs to the quantiles."""
+        return super()._state()
+
+    def _restore_point(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
+        """Take what :meth:`_point_state` gave."""
+        raise NotImplementedError
 
 
 def residual_offsets(errors: np.ndarray, least: int = 30) -> np.ndarray:

@@ -13,10 +13,16 @@ import numpy as np
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.panel import DAY_S, HOUR_S, WEEK_S, Panel
 from metalore.forecast.scaling import Scaler
+from metalore.forecast.weights import Arrays
 
 HOURS_OF_WEEK = 168
 MOST_BACK = 168
 """Intervals that the last known value may lie back, or a day, if that is more."""
+
+
+def most_back(panel: Panel) -> int:
+    """Intervals that the last known value of a panel may lie back."""
+    return max(MOST_BACK, panel.steps(DAY_S))
 
 
 def last_known(panel: Panel, origins: np.ndarray) -> np.ndarray:
@@ -24,7 +30,7 @@ def last_known(panel: Panel, origins: np.ndarray) -> np.ndarray:
     found: np.ndarray = panel.values[origins].copy()
     n, z, f = np.nonzero(np.isnan(found))
     row = origins[n]
-    for _ in range(max(MOST_BACK, panel.steps(DAY_S))):
+    for _ in range(most_back(panel)):
         row = row - 1
         inside = row >= 0
         n, z, f, row = n[inside], z[inside], f[inside], row[inside]
@@ -96,6 +102,15 @@ class Usual:
         mean = Scaler.of(values).mean
         return cls(np.where(counts > 0, sums / np.maximum(counts, 1), mean).astype(np.float32))
 
+    def state(self) -> dict[str, np.ndarray]:
+        """Its array, to be kept."""
+        return {"usual": self.of_hour}
+
+    @classmethod
+    def taken(cls, arrays: Arrays, zones: int, targets: int) -> Usual:
+        """What :meth:`state` gave."""
+        return cls(arrays.take("usual", HOURS_OF_WEEK, zones, targets))
+
     def at(self, panel: Panel, rows: np.ndarray) -> np.ndarray:
         """Of intervals, [*rows, z, f]."""
         found: np.ndarray = self.of_hour[hours_of_week(panel, rows)]
@@ -112,4 +127,4 @@ def hours_of_week(panel: Panel, rows: np.ndarray) -> np.ndarray:
     return hours
 
 
-__all__ = ["DAY_S", "WEEK_S", "Usual", "last_known", "period_of", "recent", "same_time"]
+__all__ = ["DAY_S", "WEEK_S", "Usual", "last_known", "most_back", "period_of", "recent", "same_time"]

@@ -316,6 +316,18 @@ class Panel:
             allow_empty=True,
         )
 
+    def frame(self) -> Panel:
+        """What does not pass with time: the panel with its first interval only, of which nothing is known."""
+        z, first = len(self.zones), self.times[:1]
+        return self.updated(
+            times=first,
+            values=np.full((1, z, len(self.targets)), np.nan),
+            input_values=np.full((1, z, len(self.inputs)), np.nan) if self.inputs else None,
+            event_values=np.zeros((1, z, len(self.events))) if self.events else None,
+            intent=None,
+            allow_empty=True,
+        )
+
     def of_zones(self, zones: Sequence[str]) -> Panel:
         """Only some zones, in that order, with the edges between them."""
         at = [self.zone_number(name) for name in zones]

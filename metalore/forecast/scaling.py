@@ -10,6 +10,7 @@ import numpy as np
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.panel import Panel
 from metalore.forecast.splits import Split
+from metalore.forecast.weights import Arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,15 @@ class Scaler:
             mean = np.where(enough, own_mean, mean)
             deviation = np.where(enough & (own_deviation > least), own_deviation, deviation)
         return cls(mean.astype(np.float32), deviation.astype(np.float32))
+
+    def state(self, name: str = "scaler") -> dict[str, np.ndarray]:
+        """Its arrays, to be kept under a name."""
+        return {f"{name}.mean": self.mean, f"{name}.deviation": self.deviation}
+
+    @classmethod
+    def taken(cls, arrays: Arrays, zones: int, columns: int, name: str = "scaler") -> Self:
+        """What :meth:`state` gave, of so many zones (1 if all share) and columns."""
+        return cls(arrays.take(f"{name}.mean", zones, columns), arrays.take(f"{name}.deviation", zones, columns))
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Of values [..., z, f]."""

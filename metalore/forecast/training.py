@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from torch import Tensor
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, Progress
 from metalore.forecast.panel import Edges, Panel
+from metalore.forecast.resume import Run
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Split
 from metalore.forecast.stgnn import STGNN, Neighbours, Shape
+from metalore.forecast.weights import Arrays, network_state
 from metalore.forecast.windows import Batch, Layout, Windows
 
 _LEAST_STEPS = 40
@@ -91,6 +94,7 @@ class STGNNForecaster(Forecaster):
     """
 
     name = "stgnn"
+    resumes = True
 
     def __init__(
         self,
@@ -119,13 +123,23 @@ class STGNNForecaster(Forecaster):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.history: list[dict[str, float]] = []
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """See :attr:`metalore.forecast.forecaster.Forecaster.settings`."""
+        return self._settings_in(vars(self) | self.shows | {"recipe": asdict(self.recipe)})
+
+    @property
+    def reach(self) -> int:
+        """The window, or the earliest of the earlier days and weeks."""
+        return int(max(self.window, 1 - self._layout.earlier.min(initial=0)))
+
     # -- learning ------------------------------------------------------------------------------------------------------
 
     def _fit(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(seed)
             self._prepare(panel, split)
-            self._train(panel, split, np.random.default_rng(seed), progress)
+            self._train(panel, split, seed, progress)
 
     def _prepare(self, panel: Panel, split: Split) -> None:
         train = split.rows("train")
@@ -133,6 +147,11 @@ class STGNNForecaster(Forecaster):
         by: Any = "target" if self.inductive else "zone"
         self._scaler = Scaler.fit(panel, split, by)
         self._input_scaler = None if panel.input_values is None else Scaler.of(panel.input_values[train], by)
+        self.network = self._made(panel)
+        self._edges: Edges | None = None
+
+    def _made(self, panel: Panel) -> STGNN:
+        """An untrained network for a panel, once the layout is known."""
         graph = self.graph and panel.edges is not None and len(panel.edges) > 0
         zones = 0 if self.inductive or len(panel.zones) == 1 else len(panel.zones)
         shape = Shape(
@@ -140,11 +159,23 @@ class STGNNForecaster(Forecaster):
             day=self._layout.day, week=self._layout.week, graph=graph, hubs=self.hubs, intent=self._layout.intent,
             straight=self.straight, hidden=self.hidden, layers=self.layers, dropout=self.dropout,
         )  # fmt: skip
-        self.network = STGNN(shape).to(self.device)
-        self._edges: Edges | None = None
+        return STGNN(shape).to(self.device)
 
-    def _train(self, panel: Panel, split: Split, rng: np.random.Generator, progress: Progress | None) -> None:
-        recipe = self.recipe
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        inputs = {} if self._input_scaler is None else self._input_scaler.state("input_scaler")
+        arrays = {**self._scaler.state(), **inputs, **network_state(self.network)}
+        return {"layout": asdict(self._layout)}, arrays
+
+    def _restore(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
+        frame = self.fitted_frame()
+        self._layout = Layout(**{**facts["layout"], "horizons": self.horizons, "lags": tuple(facts["layout"]["lags"])})
+        zones, inputs = 1 if self.inductive else len(self.zones), len(frame.inputs)
+        self._scaler = Scaler.taken(arrays, zones, len(self.targets))
+        self._input_scaler = Scaler.taken(arrays, zones, inputs, "input_scaler") if inputs else None
+        self.network, self._edges = arrays.take_network(lambda: self._made(frame)), None
+
+    def _train(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
+        recipe, rng = self.recipe, np.random.default_rng(seed)
         train, validation = (split.origins(part, self.horizons, self.window) for part in ("train", "validation"))
         windows = self._windows(panel, np.concatenate([train, validation]))
         weight = self._weight()
@@ -159,7 +190,13 @@ class STGNNForecaster(Forecaster):
         )
         best, best_epoch, kept = math.inf, 0, copy.deepcopy(self.network.state_dict())
         self.history = []
-        for epoch in range(recipe.epochs):
+        run = Run(self._keep, self._identity(panel, split, seed), self.network, optimizer, schedule, rng)
+        if (before := run.load()) is not None:
+            kept, self.history = before[0], before[1]["history"]
+            best, best_epoch = before[1]["best"], before[1]["best_epoch"]
+        for epoch in range(len(self.history), recipe.epochs):
+            if epoch - best_epoch > recipe.patience:
+                break
             total = 0.0
             self.network.train()
             for origins in np.array_split(rng.permutation(train)[:seen], steps):
@@ -174,13 +211,24 @@ class STGNNForecaster(Forecaster):
             self.history.append({"epoch": epoch + 1, "train": total / steps, "validation": judged})
             if judged < best:
                 best, best_epoch, kept = judged, epoch, copy.deepcopy(self.network.state_dict())
+            run.save(kept, {"best": best, "best_epoch": best_epoch, "history": self.history})
             if progress:
                 progress(epoch + 1, recipe.epochs, f"loss {total / steps:.4f}, validation {judged:.4f}")
-            if epoch - best_epoch >= recipe.patience:
-                break
+        run.done()
         if not math.isfinite(best):
             raise ForecastError("training diverged: no epoch has a finite validation loss; lower the learning rate")
         self.network.load_state_dict(kept)
+
+    def _identity(self, panel: Panel, split: Split, seed: int) -> dict[str, Any]:
+        """By which an interrupted training is known."""
+        return {
+            "seed": seed,
+            "horizons": self.horizons,
+            "split": split.as_dict(),
+            "settings": self.settings,
+            "device": self.device.type,
+            "data": panel.fingerprint()[:16] if self._keep else None,
+        }
 
     def _weight(self) -> Tensor:
         """Deviation of each zone over the mean one: an error counts in the unit of its target, not of its zone."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from metalore.files import replacing_folder
 from metalore.learn.card import PolicyFolderError
 
 TENSORS, VALUES = "state.safetensors", "state.json"
@@ -74,16 +74,9 @@ def save(folder: Path, model: Any, identity: Mapping[str, Any], progress: Mappin
     """Write a checkpoint; an older one stays whole until the new one is."""
     packer = _Packer()
     content = {"identity": identity, "progress": dict(progress), "state": packer.pack(_state_of(model))}
-    fresh, old = folder.with_name(f".{folder.name}.new"), folder.with_name(f".{folder.name}.old")
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    save_file(packer.tensors, fresh / TENSORS)
-    (fresh / VALUES).write_text(json.dumps(content), encoding="utf-8")
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with replacing_folder(folder) as fresh:
+        save_file(packer.tensors, fresh / TENSORS)
+        (fresh / VALUES).write_text(json.dumps(content), encoding="utf-8")
 
 
 def load(folder: Path, model: Any, identity: Mapping[str, Any]) -> dict[str, Any]:

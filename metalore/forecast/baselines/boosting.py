@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -57,6 +59,17 @@ class Boosting(PointForecaster):
             self._models.append(model.fit(x, y, X_val=x_choose, y_val=y_choose))
             if progress:
                 progress(f + 1, len(self.targets), f"{self.targets[f]}: {model.n_iter_} trees")
+
+    def _point_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        raise ForecastError(
+            f"{self.name} cannot be kept, because scikit-learn's trees are written with pickle only, which can run any "
+            "code when it is read; fit it anew instead"
+        )
+
+    @property
+    def reach(self) -> int:
+        """The window, or the earliest of the earlier days and weeks."""
+        return self._features.reach(self.fitted_frame(), self.horizons)
 
     def _sample(
         self, panel: Panel, split: Split, part: Part, f: int, most: int, random: np.random.Generator

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import PointForecaster, Progress
-from metalore.forecast.history import DAY_S, WEEK_S, Usual, last_known, period_of, same_time
+from metalore.forecast.history import DAY_S, WEEK_S, Usual, last_known, most_back, period_of, same_time
 from metalore.forecast.panel import Panel
 from metalore.forecast.splits import Split
+from metalore.forecast.weights import Arrays
 
 
 class _FromThePast(PointForecaster):
@@ -18,6 +22,21 @@ class _FromThePast(PointForecaster):
 
     def _fit_point(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         self._usual = Usual.fit(panel, split.rows("train"))
+
+    def _point_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return {}, self._usual.state()
+
+    def _restore_point(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
+        self._usual = Usual.taken(arrays, len(self.zones), len(self.targets))
+
+    @property
+    def reach(self) -> int:
+        """As far as the newest known value, or the earliest day or week, may lie back."""
+        return max(1 + most_back(self.fitted_frame()), self._earliest(self.fitted_frame()))
+
+    def _earliest(self, panel: Panel) -> int:
+        """Intervals up to the origin of which :meth:`_from_past` may take one."""
+        return 1
 
     def _point(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         point = self._from_past(panel, origins)
@@ -46,6 +65,9 @@ class Yesterday(_FromThePast):
 
     name = "yesterday"
     period_s, period_name, tries = DAY_S, "day", 7
+
+    def _earliest(self, panel: Panel) -> int:
+        return period_of(panel, self.period_s, self.period_name) * self.tries
 
     def _from_past(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         period = period_of(panel, self.period_s, self.period_name)
@@ -78,6 +100,9 @@ class WeeksMean(_FromThePast):
         if weeks < 1:
             raise ForecastError(f"weeks is {weeks}; at least one is needed for a mean")
         self.weeks = weeks
+
+    def _earliest(self, panel: Panel) -> int:
+        return period_of(panel, WEEK_S, "week") * self.weeks
 
     def _from_past(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
         period = period_of(panel, WEEK_S, "week")

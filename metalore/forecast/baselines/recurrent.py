@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from metalore.forecast.panel import Panel
 from metalore.forecast.quantiles import ordered, quantile_loss
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Split
+from metalore.forecast.weights import Arrays, network_state
 
 _CLOCK = 4
 """Numbers that say the time: sine and cosine of the day and of the week."""
@@ -98,11 +101,22 @@ class GRU(Forecaster):
         self._weekly = split.validation * panel.interval_s >= 2 * 7 * 86_400
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self._network = _Network(
-                self.kind, len(panel.zones), len(panel.targets), len(self.horizons), len(panel.events), self.hidden,
-                self.own,
-            ).to(self.device)  # fmt: skip
+            self._network = self._made(panel)
         self._train(panel, split, np.random.default_rng(seed), progress)
+
+    def _made(self, panel: Panel) -> _Network:
+        return _Network(
+            self.kind, len(panel.zones), len(panel.targets), len(self.horizons), len(panel.events), self.hidden,
+            self.own,
+        ).to(self.device)  # fmt: skip
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return {"weekly": self._weekly}, {**self._scaler.state(), **network_state(self._network)}
+
+    def _restore(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
+        self._weekly = bool(facts["weekly"])
+        self._scaler = Scaler.taken(arrays, len(self.zones), len(self.targets))
+        self._network = arrays.take_network(lambda: self._made(self.fitted_frame()))
 
     def _train(self, panel: Panel, split: Split, random: np.random.Generator, progress: Progress | None) -> None:
         optimizer = torch.optim.Adam(self._network.parameters(), self.rate)

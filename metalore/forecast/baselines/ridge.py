@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.features import Features
 from metalore.forecast.forecaster import PointForecaster, Progress
+from metalore.forecast.history import Usual
 from metalore.forecast.panel import Panel
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Part, Split
+from metalore.forecast.weights import Arrays
 
 PENALTIES = (1.0, 10.0, 100.0, 1000.0, 10_000.0)
 _PARTS: tuple[Part, ...] = ("train", "validation")
@@ -64,6 +69,29 @@ class Ridge(PointForecaster):
             gram, moment = self._moments(panel, np.unique(both), h, f)
             penalty, whole = self._choice[h, f]
             self._coefficients[h, f] = _solve(gram, moment, penalty, self._left_out(gram, whole))
+
+    def _point_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        coefficients = {f"coefficients.{h}.{f}": array for (h, f), array in self._coefficients.items()}
+        choice = [[h, f, penalty, whole] for (h, f), (penalty, whole) in self._choice.items()]
+        facts = {"features": self._features.facts(), "choice": choice}
+        return facts, {**coefficients, **self._scaler.state(), **self._features.usual.state()}
+
+    def _restore_point(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
+        zones, targets = len(self.zones), len(self.targets)
+        self._scaler = Scaler.taken(arrays, zones, targets)
+        self._features = Features(self.window, **facts["features"], usual=Usual.taken(arrays, zones, targets))
+        self._choice = {(h, f): (penalty, whole) for h, f, penalty, whole in facts["choice"]}
+        numbers = self._design(self.fitted_frame(), np.zeros(1, np.int64), 0, 0).shape[-1]
+        self._coefficients = {
+            (h, f): arrays.take(f"coefficients.{h}.{f}", zones, numbers)
+            for h in range(len(self.horizons))
+            for f in range(targets)
+        }
+
+    @property
+    def reach(self) -> int:
+        """The window, or the earliest of the earlier days and weeks."""
+        return self._features.reach(self.fitted_frame(), self.horizons)
 
     def _left_out(self, gram: np.ndarray, whole: bool) -> slice:
         """Features that are not used: none, or all but recent values and the one."""

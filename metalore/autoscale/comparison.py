@@ -1,0 +1,378 @@
+"""Every recommender on the same days of the same city: what it cost, and what it cost the users.
+
+For each seed the city runs once with as much as safety allows (the demand run): its first days are the history that
+recommenders begin with; the rest is the demand that perfect foresight is handed, and the static peak is taken from it.
+Then each recommender gets the city as it was at the end of those first days. People, walks and requests are the same
+for all, since random numbers depend on nothing but the seed.
+
+Axes: `t` intervals, `z` zones, `r` resources.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from metalore.autoscale.controller import Controller, Forecast, Tick
+from metalore.autoscale.errors import AutoscaleError
+from metalore.autoscale.logic import Logic
+from metalore.autoscale.model import CPU, MEMORY, Usage
+from metalore.autoscale.recommender import Recommender
+from metalore.autoscale.recommenders.hpa import HorizontalRule
+from metalore.autoscale.recommenders.threshold import Threshold
+from metalore.autoscale.registry import check_recommender, make_recommender
+from metalore.autoscale.safety import Safety
+from metalore.autoscale.simulated import Policy, Row, SimulatedCity
+from metalore.intervals import Estimate, bootstrap_mean, paired_difference
+from metalore.scenario import Scenario
+from metalore.telemetry.recording import half
+from metalore.world import World
+
+DAY_S, HOUR_S = 86_400.0, 3600.0
+MEASURES = {
+    "slo_violations": "part of zone-intervals with requests whose mean latency is above the target, or none completed",
+    "lost_requests": "part of all requests that was lost",
+    "cpu_slack": "mean of (given - used) / given",
+    "memory_slack": "the same of memory",
+    "core_hours": "cores given, times hours, all zones",
+    "gb_hours": "GB of memory given, times hours",
+    "cpu_cost": "core-hours as a part of those of the static peak",
+    "memory_cost": "GB-hours likewise",
+    "changes": "changes of CPU or memory per zone and day",
+    "change_size": "mean size of a change, as a part of what the zone had",
+    "reversals": "changes up after one down, or down after one up, per zone and day",
+}
+"""What is measured, in the order of tables."""
+
+Result = dict[str, Any]
+"""Of one recommender and seed: `recommender`, `seed`, the measures, and `codes`, how often each reason had a part."""
+Progress = Callable[[int, int], None]
+"""Is told the intervals done and those in all."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run.
+
+    Attributes:
+        scenario: the city.
+        days: that count.
+        history_days: before them, which all recommenders know.
+        interval_s: of telemetry, and from decision to decision.
+        delay_s: from a decision until it takes effect; resizing a pod in place takes seconds.
+        latency_target_ms: mean latency of a zone's requests in an interval that is still good.
+        safety: common to all recommenders.
+        headroom: of the static peak that costs are compared with.
+        policy: splits bandwidth and compute.
+
+    Raises:
+        AutoscaleError: days that are no positive multiple of the interval.
+    """
+
+    scenario: Scenario
+    days: float = 1.0
+    history_days: float = 1.0
+    interval_s: float = 60.0
+    delay_s: float = 0.0
+    latency_target_ms: float = 1000.0
+    safety: Safety = field(default_factory=Safety)
+    headroom: float = 0.1
+    policy: Policy = half
+
+    def __post_init__(self) -> None:
+        for name, least in (("days", 1), ("history_days", 0)):
+            intervals = getattr(self, name) * DAY_S / self.interval_s
+            if round(intervals) < least or abs(intervals - round(intervals)) > 1e-6:
+                raise AutoscaleError(
+                    f"{name} is {getattr(self, name):g}; it must be a multiple of the interval of {self.interval_s:g} s"
+                )
+
+    @property
+    def intervals(self) -> int:
+        """That count."""
+        return round(self.days * DAY_S / self.interval_s)
+
+    @property
+    def history(self) -> int:
+        """Intervals before them."""
+        return round(self.history_days * DAY_S / self.interval_s)
+
+
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """What a city needs when it has plenty.
+
+    Attributes:
+        history: before the days that count.
+        times, used: beginnings of the intervals that count [t] and what they use [t, z, r].
+        state: of the world when they begin.
+    """
+
+    history: Usage
+    times: np.ndarray
+    used: np.ndarray
+    state: Mapping[str, np.ndarray]
+
+    @property
+    def peak(self) -> np.ndarray:
+        """The most that is used, [z, r]."""
+        peak: np.ndarray = self.used.max(axis=0)
+        return peak
+
+
+Candidate = Callable[[Demand], Recommender]
+"""Makes a recommender for a demand, most without looking at it."""
+MakeForecast = Callable[[Usage], Forecast]
+"""Makes what forecasts from the history."""
+
+
+def candidate(text: str, scenario: Scenario) -> Candidate:
+    """A recommender as a person writes it: a name, or a name with settings like `forecast:headroom=0.2,level=0.9`.
+
+    `static` is given the peak of the days that count, `foresight` their demand, and `threshold` the published numbers
+    scaled from the published 1.2 cores to those of the scenario's largest server, unless `scale` is set.
+
+    Raises:
+        AutoscaleError: no such recommender or setting.
+    """
+    name, _, rest = text.partition(":")
+    settings: dict[str, Any] = dict(_setting(part, text) for part in rest.split(",") if part)
+    check_recommender(name, settings)
+    if name == Threshold.name:
+        cores = max(station.compute_gcycle_s for station in scenario.stations) / scenario.core_ghz
+        settings = {"scale": cores / Threshold.most[CPU]} | settings
+
+    def make(demand: Demand) -> Recommender:
+        given: dict[str, Any] = {
+            "static": {"amounts": demand.peak},
+            "foresight": {"times": demand.times, "demand": demand.used},
+        }.get(name, {})
+        return make_recommender(name, **given, **settings)
+
+    return make
+
+
+def _setting(part: str, text: str) -> tuple[str, float]:
+    word, _, value = part.partition("=")
+    try:
+        return word.strip(), float(value)
+    except ValueError:
+        raise AutoscaleError(f"{text!r} sets {part!r}; a setting is a name, =, and a number") from None
+
+
+# -- running -----------------------------------------------------------------------------------------------------------
+
+
+def compare(
+    plan: Plan,
+    candidates: Mapping[str, Candidate],
+    seeds: Sequence[int],
+    forecaster: MakeForecast | None = None,
+    progress: Progress | None = None,
+) -> list[Result]:
+    """Run every candidate on every seed.
+
+    Args:
+        plan: what is run.
+        candidates: by what they are called.
+        seeds: of worlds.
+        forecaster: for candidates that need forecasts; unset: there are none, and the fallback decides.
+        progress: see :data:`Progress`.
+    """
+    runs = _Progress(progress, len(seeds) * (plan.history + plan.intervals * (1 + len(candidates))))
+    results = []
+    for seed in seeds:
+        demand = run_demand(plan, seed, runs.interval)
+        for name, make in candidates.items():
+            recommender = make(demand)
+            forecast = forecaster(demand.history) if forecaster and recommender.needs_forecasts else None
+            measured = run(plan, demand, recommender, forecast, runs.interval)
+            results.append({"recommender": name, "seed": int(seed)} | measured)
+    return results
+
+
+class _Progress:
+    def __init__(self, tell: Progress | None, intervals: int) -> None:
+        self._tell, self._done, self._intervals = tell or (lambda done, intervals: None), 0, intervals
+        self._tell(0, intervals)
+
+    def interval(self, _: Any) -> None:
+        """One more."""
+        self._done += 1
+        self._tell(self._done, self._intervals)
+
+
+def run_demand(plan: Plan, seed: int, told: Callable[[Row], None] = lambda row: None) -> Demand:
+    """The city with plenty of everything."""
+    world = _world(plan)
+    world.reset(seed)
+    most = plan.safety.upper
+    world.set_capacity(compute_gcycle_s=most[CPU] * plan.scenario.core_ghz, memory_mb=most[MEMORY])
+    city = SimulatedCity(world, plan.policy, interval_s=plan.interval_s)
+    for _ in range(plan.history):
+        told(city.advance())
+    history, state = city.usage(), world.state()
+    for _ in range(plan.intervals):
+        told(city.advance())
+    coming = city.usage().since(city.now() - (plan.intervals + 0.5) * plan.interval_s)
+    return Demand(history, coming.times, coming.used, state)
+
+
+def run(
+    plan: Plan,
+    demand: Demand,
+    recommender: Recommender,
+    forecast: Forecast | None = None,
+    told: Callable[[Tick], None] = lambda tick: None,
+) -> Result:
+    """The days that count under one recommender, measured."""
+    world = _world(plan)
+    world.restore(demand.state)
+    _start(world, plan, demand.peak)
+    city = SimulatedCity(world, plan.policy, interval_s=plan.interval_s, delay_s=plan.delay_s, history=demand.history)
+    changes = _Changes()
+
+    def report(tick: Tick) -> None:
+        changes.note(tick)
+        told(tick)
+
+    fallback = HorizontalRule()
+    controller = Controller(
+        Logic(recommender, fallback, plan.safety),
+        city,
+        city.usage,
+        city,
+        interval_s=plan.interval_s,
+        forecast=forecast,
+        report=report,
+    )
+    controller.tick()
+    controller.run(plan.intervals - 1)
+    city.advance()
+    return measures(city.rows, plan, demand.peak) | changes.measures(len(city.zones) * plan.days)
+
+
+def _world(plan: Plan) -> World:
+    steps = round((plan.history + plan.intervals) * plan.interval_s / plan.scenario.step_s)
+    return World(plan.scenario.updated(max_steps=steps))
+
+
+def _start(world: World, plan: Plan, peak: np.ndarray) -> None:
+    """The scenario's sizes, as far as safety allows them; memory without a bound gets that of the static peak."""
+    safety, stations = plan.safety, plan.scenario.stations
+    cores = np.array([station.compute_gcycle_s for station in stations]) / plan.scenario.core_ghz
+    bounds = np.array([station.memory_mb or np.inf for station in stations])
+    memory = np.where(np.isinf(bounds), peak[:, MEMORY] * (1 + plan.headroom), bounds)
+    world.set_capacity(
+        compute_gcycle_s=np.clip(cores, safety.lower[CPU], safety.upper[CPU]) * plan.scenario.core_ghz,
+        memory_mb=np.clip(memory, safety.lower[MEMORY], safety.upper[MEMORY]),
+    )
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def measures(rows: Sequence[Row], plan: Plan, peak: np.ndarray) -> Result:
+    """What a run came to, but for its changes.
+
+    Args:
+        rows: of all intervals.
+        plan: that was run.
+        peak: of the demand [z, r].
+    """
+    column = {name: np.stack([row[name] for row in rows]) for name in _COLUMNS}  # [t, z] each
+    asked = (column["requests"] > 0) | (column["completed"] > 0)
+    bad = asked & ~(column["latency_ms"] <= plan.latency_target_ms)  # NaN: nothing was completed
+    hours = plan.interval_s / HOUR_S
+    core_hours, gb_hours = column["given_cores"].sum() * hours, column["given_mb"].sum() * hours / 1000
+    most = peak.sum(axis=0) * (1 + plan.headroom) * len(rows) * hours
+    return {
+        "slo_violations": _ratio(bad.sum(), asked.sum()),
+        "lost_requests": _ratio(column["lost"].sum(), column["requests"].sum()),
+        "cpu_slack": float((1 - column["cpu_cores"] / column["given_cores"]).mean()),
+        "memory_slack": float((1 - column["memory_mb"] / column["given_mb"]).mean()),
+        "core_hours": float(core_hours),
+        "gb_hours": float(gb_hours),
+        "cpu_cost": _ratio(core_hours, most[CPU]),
+        "memory_cost": _ratio(gb_hours, most[MEMORY] / 1000),
+    }
+
+
+_COLUMNS = ("requests", "completed", "latency_ms", "lost", "cpu_cores", "memory_mb", "given_cores", "given_mb")
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole > 0 else float("nan")
+
+
+class _Changes:
+    """Changes of CPU and memory, counted decision by decision."""
+
+    def __init__(self) -> None:
+        self._count, self._size, self._reversals = 0, 0.0, 0
+        self._direction: np.ndarray | None = None
+        self._codes: Counter[str] = Counter()
+
+    def note(self, tick: Tick) -> None:
+        """One more turn of the loop."""
+        decision = tick.decision
+        if decision is None:
+            return
+        before, after = decision.before[:, : MEMORY + 1], decision.after[:, : MEMORY + 1]
+        direction = np.sign(after - before)
+        last = np.zeros(direction.shape) if self._direction is None else self._direction
+        self._count += int((direction != 0).sum())
+        self._size += float((np.abs(after - before) / before).sum())
+        self._reversals += int((direction * last < 0).sum())
+        self._direction = np.where(direction != 0, direction, last)
+        self._codes += decision.codes()
+
+    def measures(self, zone_days: float) -> Result:
+        """What they came to."""
+        return {
+            "changes": self._count / zone_days,
+            "change_size": _ratio(self._size, self._count),
+            "reversals": self._reversals / zone_days,
+            "codes": dict(self._codes),
+        }
+
+
+# -- over seeds --------------------------------------------------------------------------------------------------------
+
+
+def summary(results: Sequence[Result]) -> dict[str, dict[str, Estimate]]:
+    """Mean over seeds with its 95 % bootstrap interval, by recommender and measure."""
+    return {
+        name: {measure: bootstrap_mean(_values(results, name, measure)) for measure in MEASURES}
+        for name in _names(results)
+    }
+
+
+def differences(results: Sequence[Result], reference: str) -> dict[str, dict[str, Estimate]]:
+    """Mean difference to a reference on the same seeds with its interval, by recommender and measure.
+
+    Raises:
+        AutoscaleError: the reference was not run.
+    """
+    if reference not in _names(results):
+        raise AutoscaleError(f"the results have no recommender {reference!r}; they have {', '.join(_names(results))}")
+    return {
+        name: {
+            measure: paired_difference(_values(results, name, measure), _values(results, reference, measure))
+            for measure in MEASURES
+        }
+        for name in _names(results)
+        if name != reference
+    }
+
+
+def _names(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(result["recommender"] for result in results))
+
+
+def _values(results: Sequence[Result], name: str, measure: str) -> np.ndarray:
+    return np.array([result[measure] for result in results if result["recommender"] == name])

@@ -1,0 +1,142 @@
+"""The loop: inputs -> model -> logic -> actuator, on a clock that is handed in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from metalore.autoscale.actuator import Actuator, Applied
+from metalore.autoscale.logic import Logic, Remembered
+from metalore.autoscale.model import Decision, Forecasts, Seen, Usage
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now(self) -> float:
+        """Seconds; never goes back."""
+
+    def sleep_until(self, time_s: float) -> None:
+        """Return at that time, or later."""
+
+
+Observe = Callable[[], Usage]
+"""Usage up to now. It may be late, or raise any exception; then what was known before counts."""
+Forecast = Callable[[Usage, float], Forecasts | None]
+"""What is expected after a time, from usage up to it; likewise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tick:
+    """One turn of the loop.
+
+    Attributes:
+        time_s: when.
+        decision: unset: none could be taken, since what zones have is not known.
+        applied: what the actuator did about it.
+        forecasts: what the decision looked at.
+        problems: in words, one for each thing that went wrong.
+    """
+
+    time_s: float
+    decision: Decision | None
+    applied: Applied | None
+    forecasts: Forecasts | None
+    problems: tuple[str, ...]
+
+
+def _no_forecast(usage: Usage, now_s: float) -> None:
+    return None
+
+
+class Controller:
+    """Decides in every interval, and outlives what it depends on.
+
+    Args:
+        logic: what decides.
+        actuator: what carries it out.
+        observe: where usage comes from.
+        clock: where time comes from.
+        interval_s: time from decision to decision.
+        forecast: where forecasts come from, if from anywhere.
+        remembered: what an earlier controller remembered (:attr:`remembered`).
+        report: is told about every turn.
+    """
+
+    def __init__(
+        self,
+        logic: Logic,
+        actuator: Actuator,
+        observe: Observe,
+        clock: Clock,
+        *,
+        interval_s: float = 60.0,
+        forecast: Forecast | None = None,
+        remembered: Remembered | None = None,
+        report: Callable[[Tick], None] | None = None,
+    ) -> None:
+        self._logic, self._actuator, self._observe, self._clock = logic, actuator, observe, clock
+        self._interval_s, self._forecast, self._report = interval_s, forecast or _no_forecast, report
+        self._usage = Usage.nothing(actuator.zones, interval_s)
+        self._problems: list[str] = []
+        self.remembered = remembered or logic.begin(actuator.zones)
+
+    def run(self, ticks: int | None = None) -> None:
+        """Turn once in every interval, at multiples of it; turns that come too late are left out.
+
+        Args:
+            ticks: how many turns; unset: for ever.
+        """
+        done = 0
+        while ticks is None or done < ticks:
+            due = self._interval_s * (math.floor(self._clock.now() / self._interval_s) + 1)
+            self._clock.sleep_until(due)
+            self.tick()
+            done += 1
+
+    def tick(self) -> Tick:
+        """One turn: look, decide, act."""
+        self._problems = []
+        now = self._clock.now()
+        usage = self._tried("usage", self._observe)
+        self._usage = self._usage if usage is None else usage
+        forecasts = self._tried("the forecast", lambda: self._forecast(self._usage, now))
+        allocated = self._tried("what zones have", self._actuator.allocations)
+        decision = applied = None
+        if allocated is not None:
+            decision = self._decide(Seen(now, self._usage, forecasts, allocated, self._lead_s))
+            applied = self._act(decision)
+        tick = Tick(now, decision, applied, forecasts, tuple(self._problems))
+        if self._report:
+            self._report(tick)
+        return tick
+
+    @property
+    def _lead_s(self) -> float:
+        """From now until the decision after this one can take effect."""
+        return self._interval_s + self._actuator.delay_s + self._logic.safety.cooldown_up_s
+
+    def _decide(self, seen: Seen) -> Decision:
+        decision, self.remembered = self._logic.decide(seen, self.remembered)
+        return decision
+
+    def _act(self, decision: Decision) -> Applied:
+        applied = self._tried("the actuator", lambda: self._actuator.apply(decision))
+        applied = applied or Applied(np.zeros(len(decision.zones), bool))
+        self._problems.extend(applied.problems)
+        self.remembered = self._logic.applied(decision, applied.done, self.remembered)
+        return applied
+
+    def _tried(self, what: str, call: Callable[[], T]) -> T | None:
+        """What a call gives; nothing, and a problem noted, if it fails."""
+        try:
+            return call()
+        except Exception as error:  # whatever the other side raises, the loop goes on
+            self._problems.append(f"{what} failed: {type(error).__name__}: {error}")
+            return None

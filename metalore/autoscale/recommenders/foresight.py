@@ -1,0 +1,37 @@
+"""Perfect foresight: what no forecast can beat, to measure how much there is to gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from metalore.autoscale.model import Reason, Seen, in_words
+from metalore.autoscale.recommender import Advice, Recommender, State
+
+
+@dataclass(frozen=True, eq=False)
+class Foresight(Recommender):
+    """Is handed the future, and gives what will be used until the next change can take effect, and some more.
+
+    Attributes:
+        times: starts of intervals [t], s.
+        demand: what will be used in them [t, z, r].
+        headroom: part that is added.
+    """
+
+    name: ClassVar[str] = "foresight"
+
+    times: np.ndarray
+    demand: np.ndarray
+    headroom: float = 0.1
+
+    def recommend(self, seen: Seen, state: State) -> Advice:
+        first = int(np.searchsorted(self.times, seen.now_s))
+        last = max(int(np.searchsorted(self.times, seen.now_s + seen.lead_s)), first + 1)
+        ahead = self.demand[first:last]
+        known = len(ahead) > 0
+        wanted = ahead.max(axis=0) * (1 + self.headroom) if known else np.full(seen.allocated.shape, np.nan)
+        what = f"the next {seen.lead_s:g} s and {self.headroom:.0%}" if known else "the future ends here"
+        return Advice(wanted, tuple(Reason(self.name, f"{what}: {in_words(row)}") for row in wanted), state)

@@ -1,0 +1,49 @@
+"""Recommenders by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from metalore.autoscale.errors import unknown
+from metalore.autoscale.recommender import Recommender
+from metalore.autoscale.recommenders.forecast import ForecastQuantile
+from metalore.autoscale.recommenders.foresight import Foresight
+from metalore.autoscale.recommenders.hpa import HorizontalRule
+from metalore.autoscale.recommenders.static import Static
+from metalore.autoscale.recommenders.threshold import Threshold
+from metalore.autoscale.recommenders.vpa import VerticalRule
+
+_CLASSES: dict[str, type[Recommender]] = {
+    cls.name: cls for cls in (ForecastQuantile, VerticalRule, HorizontalRule, Threshold, Static, Foresight)
+}
+NAMES = tuple(_CLASSES)
+
+
+def make_recommender(name: str, **settings: Any) -> Recommender:
+    """A recommender.
+
+    Args:
+        name: one of :data:`NAMES`.
+        settings: of its class.
+
+    Raises:
+        AutoscaleError: no such name or setting.
+    """
+    check_recommender(name, settings)
+    return _CLASSES[name](**settings)
+
+
+def check_recommender(name: str, settings: Iterable[str]) -> None:
+    """Refuse names that do not exist.
+
+    Raises:
+        AutoscaleError: no such recommender, or none of its settings.
+    """
+    if name not in _CLASSES:
+        raise unknown("recommender", name, NAMES, "MetaLore")
+    known = list(inspect.signature(_CLASSES[name]).parameters)
+    for setting in settings:
+        if setting not in known:
+            raise unknown("setting", setting, known, name)

@@ -1,0 +1,213 @@
+"""`metalore autoscale`: how large zones should be."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from metalore.cli._options import Override, with_settings
+
+if TYPE_CHECKING:
+    from metalore.autoscale import Safety
+    from metalore.autoscale.comparison import Plan, Result
+    from metalore.intervals import Estimate
+
+COMPARED = ("forecast", "vpa", "hpa", "threshold", "static", "foresight")
+
+app = typer.Typer(no_args_is_help=True, help="Size zones ahead of demand.")
+
+Source = Annotated[str, typer.Argument(metavar="SCENARIO", help="A built-in name or a TOML file.")]
+Recommenders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--recommender",
+        metavar="NAME",
+        help=f"{', '.join(COMPARED)}, also with settings, like hpa:target=0.6; repeatable. Default: all of them.",
+        show_default=False,
+    ),
+]
+Days = Annotated[float, typer.Option("--days", metavar="D", help="Simulated days that count.")]
+History = Annotated[float, typer.Option("--history", metavar="D", help="Days before them, which everybody knows.")]
+Seeds = Annotated[int, typer.Option("--seeds", metavar="N", help="Cities: one for each seed.")]
+FirstSeed = Annotated[int, typer.Option("--seed", metavar="S", help="Seed of the first; the next ones count up.")]
+ForecasterName = Annotated[
+    str,
+    typer.Option(
+        "--forecaster", metavar="FOLDER|NAME", help="A kept forecaster, or one that is fitted to the history."
+    ),
+]
+PolicyName = Annotated[str, typer.Option("--policy", metavar="NAME", help="What splits bandwidth and compute.")]
+Target = Annotated[float, typer.Option("--target-ms", metavar="MS", help="Mean latency that is still good.")]
+Delay = Annotated[float, typer.Option("--delay", metavar="S", help="Seconds until a decision takes effect.")]
+Interval = Annotated[float, typer.Option("--interval", metavar="S", help="Seconds from decision to decision.")]
+SafetySettings = Annotated[
+    list[str] | None,
+    typer.Option("--safety", metavar="NAME=VALUE", help="Of the rules common to all, like step_down=0.5; repeatable."),
+]
+Reference = Annotated[str, typer.Option("--reference", metavar="NAME", help="Whom differences are taken to.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep results.csv and summary.json there.")]
+
+
+@app.callback()
+def _autoscale() -> None:
+    """Size zones ahead of demand."""
+
+
+@app.command("compare")
+def compare(
+    scenario: Source,
+    recommender: Recommenders = None,
+    days: Days = 1.0,
+    history: History = 1.0,
+    seeds: Seeds = 3,
+    seed: FirstSeed = 0,
+    forecaster: ForecasterName = "last-value",
+    policy: PolicyName = "max-weight",
+    target_ms: Target = 1000.0,
+    delay: Delay = 0.0,
+    interval: Interval = 60.0,
+    safety: SafetySettings = None,
+    reference: Reference = "forecast",
+    settings: Override = None,
+    out: Out = None,
+) -> None:
+    """Compare recommenders on the same days of the same city.
+
+    Each meets the same people and requests, with the same rules of safety.
+    Prints means over seeds with 95 % intervals, and differences to the
+    forecast's recommender.
+
+    [bold]Examples[/bold]
+
+        metalore autoscale compare city-30
+
+        metalore autoscale compare city-30 --recommender hpa --recommender vpa --reference hpa
+
+        metalore autoscale compare my-city.toml --days 7 --forecaster kept/stgnn --out results
+    """
+    from metalore.autoscale.comparison import Plan, candidate, differences, summary
+    from metalore.autoscale.comparison import compare as compare_all
+    from metalore.cli._experiment import make_ready, say
+    from metalore.cli._forecasts import forecaster_of
+    from metalore.cli.record import progress_bar
+    from metalore.policies import make_policy
+
+    plan = Plan(
+        scenario=with_settings(scenario, settings),
+        days=days,
+        history_days=history,
+        interval_s=interval,
+        delay_s=delay,
+        latency_target_ms=target_ms,
+        safety=safety_of(safety or ()),
+        policy=make_policy(policy),
+    )
+    candidates = {text: candidate(text, plan.scenario) for text in recommender or COMPARED}
+    if out is not None:
+        make_ready(out)
+    start = time.perf_counter()
+    with progress_bar("intervals") as progress:
+        forecasts = forecaster_of(forecaster, plan) if any(name.startswith("forecast") for name in candidates) else None
+        results = compare_all(plan, candidates, range(seed, seed + seeds), forecasts, progress)
+    title = f"{plan.scenario.name}: mean over {seeds} {'cities' if seeds > 1 else 'city'} of {days:g} days"
+    print_estimates(summary(results), f"{title}, and 95 % interval")
+    if len(candidates) > 1 and reference in candidates and seeds > 1:
+        print_estimates(differences(results, reference), f"Difference to {reference} in the same cities", signed=True)
+    if out is not None:
+        _write(plan, results, summary(results), out)
+    say(f"took {time.perf_counter() - start:,.0f} s" + (f"; results are in {out}" if out else ""))
+
+
+def safety_of(texts: Sequence[str]) -> Safety:
+    """Rules of safety from texts like `step_down=0.5` or `upper=8,4096,1000`.
+
+    Raises:
+        AutoscaleError: no such setting, or a value that cannot be.
+    """
+    from metalore.autoscale import AutoscaleError, Safety
+    from metalore.autoscale.errors import unknown
+
+    known = [field.name for field in fields(Safety)]
+    settings: dict[str, Any] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise unknown("setting", name, known, "safety")
+        parts = [part for part in value.split(",") if part]
+        try:
+            settings[name] = tuple(parts) if name == "fixed" else tuple(map(float, parts))
+        except ValueError:
+            raise AutoscaleError(f"safety.{name} is {value!r}; it takes numbers, separated by commas") from None
+        if name not in ("lower", "upper", "budget", "fixed"):
+            (settings[name],) = settings[name] if len(parts) == 1 else (value,)
+    return Safety(**settings)
+
+
+def print_estimates(table: dict[str, dict[str, Estimate]], title: str, signed: bool = False) -> None:
+    """Means with their intervals below, one row per recommender; as many tables as the terminal is narrow."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from metalore.autoscale.comparison import MEASURES
+
+    console, names = Console(), list(MEASURES)
+    widest = max(len(name) for name in table)
+    beside = max(1, (console.width - widest - 2) // _CELL)
+    console.print(Text(title, style="bold"))
+    for first in range(0, len(names), beside):
+        shown = names[first : first + beside]
+        part = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        part.add_column("Recommender", no_wrap=True, min_width=widest)
+        for name in shown:
+            part.add_column(name.replace("_", " "), justify="right", no_wrap=True, min_width=_CELL - 3)
+        for recommender, row in table.items():
+            part.add_row(recommender, *(_cell(row[name], signed) for name in shown))
+        console.print(part)
+
+
+_CELL = 18
+
+
+def _cell(estimate: Estimate, signed: bool) -> str:
+    value, low, high = estimate
+    text = f"{value:+.4g}" if signed else f"{value:.4g}"
+    return text if low != low else f"{text}\n{low:.3g} to {high:.3g}"
+
+
+def _write(plan: Plan, results: Sequence[Result], table: dict[str, dict[str, Estimate]], out: Path) -> None:
+    import pandas as pd
+
+    from metalore.autoscale.comparison import MEASURES
+    from metalore.files import replacing, write_text
+
+    rows = [{name: value for name, value in result.items() if name != "codes"} for result in results]
+    with replacing(out / "results.csv") as path:
+        pd.DataFrame(rows).to_csv(path, index=False)
+    content = {
+        "scenario": plan.scenario.model_dump(mode="json"),
+        "days": plan.days,
+        "history_days": plan.history_days,
+        "interval_s": plan.interval_s,
+        "delay_s": plan.delay_s,
+        "latency_target_ms": plan.latency_target_ms,
+        "safety": {field.name: _plain(getattr(plan.safety, field.name)) for field in fields(plan.safety)},
+        "measures": MEASURES,
+        "summary": {name: {measure: _plain(row[measure]) for measure in MEASURES} for name, row in table.items()},
+        "reasons": {f"{result['recommender']}, seed {result['seed']}": result["codes"] for result in results},
+    }
+    write_text(out / "summary.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: what is no number, or has no bound, is null."""
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value
