@@ -67,10 +67,10 @@ class SimulatedCity(Actuator):
         self._delay_steps = _steps(delay_s, self.step_s, "delay")
         self._world, self._policy = world, policy
         self._reuse = interference.reuse if isinstance(interference := scenario.radio.interference, CoChannel) else 1
-        self._waiting: deque[tuple[int, Decision]] = deque()
+        self._waiting: deque[tuple[int, np.ndarray, np.ndarray]] = deque()  # step, what changes, amounts
         self._sent, self._busy = np.zeros((2, len(self.zones)))
         self._check_memory()
-        self._given = self._in_effect()
+        self._given = self._in_effect()  # with what waits
         self.rows: list[Row] = []
         self._remember(Usage.nothing(self.zones, interval_s) if history is None else history)
 
@@ -145,8 +145,8 @@ class SimulatedCity(Actuator):
         if history.out_of_memory is not None:
             self._out_of_memory[: self._known] = history.out_of_memory
         self._others = {name: np.full((room, zones), np.nan) for name in OTHERS}
-        for name, values in history.others.items():
-            self._others[name][: self._known] = values
+        for name in OTHERS:
+            self._others[name][: self._known] = history.others.get(name, np.nan)
 
     def _note(self, row: Row) -> None:
         n = self._known
@@ -167,33 +167,37 @@ class SimulatedCity(Actuator):
 
     def allocations(self) -> np.ndarray:
         given = self._given.copy()
-        given[:, BANDWIDTH] = self._in_effect()[:, BANDWIDTH]  # a band is worth more or less as it is measured
+        given[:, BANDWIDTH] /= self._hz_per_mbps
         return given
 
     def apply(self, decision: Decision) -> Applied:
-        self._given = np.where(decision.changed, decision.after, self._given)
-        self._waiting.append((int(self._world.t[0]) + self._delay_steps, decision))
+        amounts = decision.after.copy()
+        amounts[:, BANDWIDTH] *= self._hz_per_mbps
+        self._given = np.where(decision.changed, amounts, self._given)
+        self._waiting.append((int(self._world.t[0]) + self._delay_steps, decision.changed, amounts))
         return Applied(np.ones(len(self.zones), bool))
 
     def _settle(self) -> None:
         """Let what is due take effect."""
         while self._waiting and self._waiting[0][0] <= self._world.t[0]:
-            self._resize(self._waiting.popleft()[1])
-
-    def _resize(self, decision: Decision) -> None:
-        zones, changed = self._world.zones[0], decision.changed
-        amounts = decision.after * [self._world.scenario.core_ghz, 1.0, 1e6 * self._reuse]
-        amounts[:, BANDWIDTH] /= self.efficiency
-        names = {CPU: "compute_gcycle_s", MEMORY: "memory_mb", BANDWIDTH: "bandwidth_hz"}
-        fields = {CPU: "compute", MEMORY: "memory_mb", BANDWIDTH: "bandwidth_hz"}
-        for r in np.flatnonzero(changed.any(axis=0)).tolist():
-            self._world.set_capacity(**{names[r]: np.where(changed[:, r], amounts[:, r], zones[fields[r]])})
+            _, changed, amounts = self._waiting.popleft()
+            now = np.where(changed, amounts, self._in_effect())
+            self._world.set_capacity(
+                compute_gcycle_s=now[:, CPU] * self._world.scenario.core_ghz,
+                memory_mb=now[:, MEMORY],
+                bandwidth_hz=now[:, BANDWIDTH],
+            )
 
     def _in_effect(self) -> np.ndarray:
-        """What zones have now, [z, r]."""
+        """What zones have now: cores, MB, and the band in Hz, [z, r]."""
         zones = self._world.zones[0]
-        mbps = zones["bandwidth_hz"] / self._reuse * self.efficiency / 1e6
-        return np.stack([zones["compute"] / self._world.scenario.core_ghz, zones["memory_mb"], mbps], axis=1)
+        cores = zones["compute"] / self._world.scenario.core_ghz
+        return np.stack([cores, zones["memory_mb"], zones["bandwidth_hz"]], axis=1)
+
+    @property
+    def _hz_per_mbps(self) -> np.ndarray:
+        """Band that carries a Mbit/s in each zone, counted before it is cut into parts, [z]."""
+        return 1e6 * self._reuse / self.efficiency
 
 
 def _steps(seconds: float, step_s: float, what: str) -> int:

@@ -130,7 +130,7 @@ def safety_of(texts: Sequence[str]) -> Safety:
     Raises:
         AutoscaleError: no such setting, or a value that cannot be.
     """
-    from metalore.autoscale import AutoscaleError, Safety
+    from metalore.autoscale import Safety
     from metalore.autoscale.errors import unknown
 
     known = [field.name for field in fields(Safety)]
@@ -139,14 +139,22 @@ def safety_of(texts: Sequence[str]) -> Safety:
         name, _, value = text.partition("=")
         if name not in known:
             raise unknown("setting", name, known, "safety")
-        parts = [part for part in value.split(",") if part]
-        try:
-            settings[name] = tuple(parts) if name == "fixed" else tuple(map(float, parts))
-        except ValueError:
-            raise AutoscaleError(f"safety.{name} is {value!r}; it takes numbers, separated by commas") from None
-        if name not in ("lower", "upper", "budget", "fixed"):
-            (settings[name],) = settings[name] if len(parts) == 1 else (value,)
+        parts = tuple(part for part in value.split(",") if part)
+        settings[name] = parts if name == "fixed" else _numbers(name, parts, isinstance(getattr(Safety, name), tuple))
     return Safety(**settings)
+
+
+def _numbers(name: str, parts: Sequence[str], several: bool) -> Any:
+    from metalore.autoscale import AutoscaleError
+
+    how = "numbers, separated by commas" if several else "one number"
+    try:
+        numbers = tuple(map(float, parts))
+    except ValueError:
+        numbers = ()
+    if not numbers or (len(numbers) > 1 and not several):
+        raise AutoscaleError(f"safety.{name} is {','.join(parts)!r}; it takes {how}")
+    return numbers if several else numbers[0]
 
 
 def print_estimates(table: dict[str, dict[str, Estimate]], title: str, signed: bool = False) -> None:

@@ -1,0 +1,100 @@
+"""`metalore autoscale compare`: recommenders in the same city, on screen and on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from cli.calling import call, refusal
+
+from metalore.autoscale.comparison import MEASURES, Plan, candidate, compare
+from metalore.cli._forecasts import forecaster_of
+from metalore.cli.autoscale import safety_of
+from metalore.forecast import Panel, Split, make_forecaster
+from metalore.forecast.checkpoint import save_forecaster
+from metalore.policies import make_policy
+from metalore.scenario import load
+from metalore.telemetry import record
+
+DAYS = 600 / 86_400
+SMALL = (
+    "autoscale",
+    "compare",
+    "four-cells",
+    "--days",
+    DAYS,
+    "--history",
+    DAYS,
+    "--interval",
+    30,
+    "--set",
+    "users.count=8",
+)
+SAFETY = ("--safety", "cooldown_down_s=0", "--safety", "upper=40,4096,1000")
+
+
+def test_a_comparison_is_that_of_the_library(tmp_path: Path) -> None:
+    names = ("forecast:headroom=0.2", "hpa")
+    words = [word for name in names for word in ("--recommender", name)]
+    out = tmp_path / "new"
+    result = call(*SMALL, *SAFETY, *words, "--seeds", 2, "--seed", 5, "--reference", "hpa", "--out", out)
+    assert result.exit_code == 0, result.output
+    plan = Plan(
+        load("four-cells", users__count=8),
+        days=DAYS,
+        history_days=DAYS,
+        interval_s=30.0,
+        safety=safety_of(["cooldown_down_s=0", "upper=40,4096,1000"]),
+        policy=make_policy("max-weight"),
+    )
+    candidates = {name: candidate(name, plan.scenario) for name in names}
+    there = pd.DataFrame(compare(plan, candidates, [5, 6], forecaster_of("last-value", plan)))
+    pd.testing.assert_frame_equal(pd.read_csv(out / "results.csv"), there.drop(columns="codes"))
+    content = json.loads((out / "summary.json").read_text())
+    assert content["summary"]["hpa"]["core_hours"][0] == pytest.approx(
+        there.loc[there["recommender"] == "hpa", "core_hours"].mean()
+    )
+    assert content["safety"]["upper"] == [40, 4096, 1000]
+    assert content["safety"]["budget"] == [None] * 3
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "four-cells: mean over 2 cities of 0.00694444 days, and 95 % interval" in lines
+    assert "Difference to hpa in the same cities" in lines
+    for measure in MEASURES:
+        assert measure.replace("_", " ") in result.stdout
+
+
+def test_a_kept_forecaster_is_asked(tmp_path: Path) -> None:
+    scenario = load("four-cells", users__count=8)
+    recording = record(scenario, tmp_path / "run", duration_s=1800, interval_s=30, seed=1)
+    panel = Panel.of(recording)
+    split = Split.by_parts(panel)
+    forecaster = make_forecaster("last-value").fit(panel, split, (1, 2))
+    save_forecaster(forecaster, tmp_path / "kept", panel=panel, split=split)
+    words = ("--recommender", "forecast", "--seeds", 1, "--forecaster", tmp_path / "kept", "--out", tmp_path / "out")
+    result = call(*SMALL, *SAFETY, *words)
+    assert result.exit_code == 0, result.output
+    codes = json.loads((tmp_path / "out" / "summary.json").read_text())["reasons"]["forecast, seed 0"]
+    assert codes["forecast"] == 4 * 20
+    assert "forecast-missing" not in codes
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--recommender", "hpo"], "no recommender 'hpo'; did you mean 'hpa'?"),
+        (["--safety", "step=1"], "safety has no setting 'step'; did you mean 'step_up'?"),
+        (["--safety", "step_up=fast"], "safety.step_up is 'fast'; it takes one number"),
+        (["--safety", "step_up=1,2"], "safety.step_up is '1,2'; it takes one number"),
+        (["--safety", "lower=1"], "safety.lower is (1.0,); it needs 3 positive amounts"),
+        (["--forecaster", "last-valu"], "no forecaster 'last-valu'; did you mean 'last-value'?"),
+        (["--history", 0], "a history of 0 intervals is too short to fit last-value to"),
+        (["--days", 0], "days is 0; it must be a multiple of the interval of 30 s"),
+        (["--delay", 0.5], "the delay of 0.5 s is no multiple of the scenario's step of 1 s"),
+        (["--policy", "max-wait"], "unknown policy 'max-wait'"),
+    ],
+)
+def test_mistakes_get_one_sentence(words: list[object], sentence: str) -> None:
+    assert sentence in refusal(*SMALL, "--seeds", 1, *words)
