@@ -20,6 +20,7 @@ from metalore.cli import (
     simulate,
     telemetry,
     train,
+    zone,
 )
 from metalore.cli._errors import sentence_of
 
@@ -76,3 +77,4 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("record")(record.record)
 app.command("telemetry")(telemetry.telemetry)
 app.add_typer(autoscale.app, name="autoscale")
+app.add_typer(zone.app, name="zone")
