@@ -178,11 +178,10 @@ class KubernetesZones(Actuator):
                 done[z] = False
                 continue
             act = self._carry_out(zone, decision, z, patience)
-            if act is None:
-                continue
-            self._told(act)
-            done[z] = act.done and not act.dry_run
-            if act.problem:
+            done[z] = act is None or (act.done and not act.dry_run)
+            if act is not None:
+                self._told(act)
+            if act is not None and act.problem:
                 problems.append(f"zone {act.zone!r}: {act.problem}")
         return Applied(done, tuple(problems))
 
