@@ -69,10 +69,15 @@ class Usage:
 
     def latest(self, now_s: float) -> np.ndarray:
         """Of the interval that has just ended, [z, r]; NaN where not known."""
-        if len(self) == 0 or now_s - self.times[-1] >= 2 * self.interval_s:
-            return np.full((len(self.zones), len(RESOURCES)), np.nan)
-        latest: np.ndarray = self.used[-1]
+        recent = self.recent(1, now_s).used
+        latest: np.ndarray = recent[-1] if len(recent) else np.full((len(self.zones), len(RESOURCES)), np.nan)
         return latest
+
+    def recent(self, intervals: int, now_s: float) -> Usage:
+        """The newest intervals, so many at most; none if the one after the newest should be there already."""
+        if len(self) == 0 or now_s - self.times[-1] >= 2 * self.interval_s:
+            return self.since(np.inf)
+        return self.since(float(self.times[-1]) - (intervals - 0.5) * self.interval_s)
 
     def since(self, time_s: float) -> Usage:
         """Intervals that began at that time or later."""
@@ -89,6 +94,7 @@ class Forecasts:
     Attributes:
         made_at: end of the last interval that the forecast knew, s.
         times: starts of the intervals it is for [h], s, rising.
+        interval_s: their length.
         levels: of the quantiles, rising.
         values: [z, h, r, q].
 
@@ -98,6 +104,7 @@ class Forecasts:
 
     made_at: float
     times: np.ndarray
+    interval_s: float
     levels: tuple[float, ...]
     values: np.ndarray
 
@@ -107,22 +114,24 @@ class Forecasts:
             raise AutoscaleError(f"forecasts have the shape {self.values.shape}; (zones, *{expected}) fits")
 
     def highest(self, level: float, now_s: float, lead_s: float) -> np.ndarray:
-        """A quantile's maximum over the intervals that begin in [now, now + lead), [z, r].
+        """A quantile's maximum over the intervals that [now, now + lead) touches, [z, r].
 
-        If none does, the next one counts; NaN if the forecast ends before.
+        If it touches none, the next one counts; NaN if the forecast ends before.
 
         Raises:
             AutoscaleError: a level that is not forecast.
         """
         if level not in self.levels:
             raise AutoscaleError(f"the level {level} is not forecast; there are {', '.join(map(str, self.levels))}")
-        first = int(np.searchsorted(self.times, now_s))
-        last = max(int(np.searchsorted(self.times, now_s + lead_s)), first + 1)
-        ahead = self.values[:, first:last, :, self.levels.index(level)]
+        ahead = self.values[:, touched(self.times, self.interval_s, now_s, lead_s), :, self.levels.index(level)]
         if ahead.shape[1] == 0:
             return np.full((len(self.values), len(RESOURCES)), np.nan)
         highest: np.ndarray = ahead.max(axis=1)
         return highest
+
+    def ended(self, now_s: float) -> bool:
+        """Whether it says nothing about what comes after a time."""
+        return len(self.times) == 0 or float(self.times[-1]) + self.interval_s <= now_s
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,6 +226,12 @@ class Decision:
     def codes(self) -> Counter[str]:
         """How many zones each reason has a part in."""
         return Counter(code for reasons in self.reasons for code in {reason.code for reason in reasons})
+
+
+def touched(times: np.ndarray, interval_s: float, now_s: float, lead_s: float) -> slice:
+    """Intervals, by their starts [t], that [now, now + lead) touches; the next one if there is none."""
+    first = int(np.searchsorted(times, now_s - interval_s, side="right"))
+    return slice(first, max(int(np.searchsorted(times, now_s + lead_s)), first + 1))
 
 
 def in_words(amounts: Sequence[float] | np.ndarray) -> str:

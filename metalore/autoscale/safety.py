@@ -115,7 +115,7 @@ class Safety:
         """What is wrong with each zone's forecast, as a code, [z]; nothing: an empty one."""
         zones = len(seen.allocated)
         forecasts = seen.forecasts
-        if forecasts is None or len(forecasts.values) != zones or not (forecasts.times >= seen.now_s).any():
+        if forecasts is None or len(forecasts.values) != zones or forecasts.ended(seen.now_s):
             return np.full(zones, "forecast-missing")
         if seen.now_s - forecasts.made_at > self.stale_intervals * seen.usage.interval_s:
             return np.full(zones, "forecast-stale")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import platform
+import re
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,12 @@ def _nested(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float | None
         numbers = {key: value if math.isfinite(value) else None for key, value in row.items()}
         nested.setdefault(policy, {})[name] = numbers
     return nested
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """A name for files about each, without what files cannot be called."""
+    plain = [re.sub(r"[^\w-]+", "-", name).strip("-") for name in names]
+    return [text if text and plain.count(text) == 1 else f"{text}-{i}" for i, text in enumerate(plain)]
 
 
 def say(text: str) -> None:

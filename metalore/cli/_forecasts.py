@@ -97,7 +97,8 @@ class StreamedForecast:
         for r, name in enumerate(RESOURCES):
             if name in found.targets:
                 values[:, :, r] = found.quantiles[zones, :, found.targets.index(name)]
-        return Forecasts(found.time_s + usage.interval_s, found.times_s, found.levels, values)
+        made_at, interval_s = found.time_s + usage.interval_s, usage.interval_s
+        return Forecasts(made_at, found.times_s, interval_s, found.levels, values)
 
     def _observe(self, usage: Usage) -> None:
         new = usage.since(float(np.nextafter(self._until, np.inf)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from metalore import intervals
-from metalore.cli._experiment import Experiment, progress_bar
+from metalore.cli._experiment import Experiment, file_names, progress_bar
 from metalore.cli._options import overrides_of
 from metalore.cli._toml import commented_toml
 from metalore.learn.card import CARD, WEIGHTS, PolicyFolderError, read_card
@@ -231,12 +230,6 @@ def write(judging: Judging, evaluation: Evaluation, folder: Path) -> None:
         "differences": _nested(evaluation.differences),
     }
     write_text(folder / "summary.json", json.dumps(content, indent=2, allow_nan=False) + "\n")
-
-
-def file_names(names: Iterable[str]) -> list[str]:
-    """A name for files about each, without what files cannot be called."""
-    plain = [re.sub(r"[^\w-]+", "-", name).strip("-") for name in names]
-    return [text if text and plain.count(text) == 1 else f"{text}-{i}" for i, text in enumerate(plain)]
 
 
 def _nested(table: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict[str, float | None]]]]:

@@ -14,9 +14,14 @@ from rich.text import Text
 from metalore.report.evaluation import difference_table
 from metalore.report.figures import COMPARED
 from metalore.report.measures import measure
+from metalore.report.page import Cell
 from metalore.report.page import Table as Cells
 from metalore.report.simulation import summary_table
 
+_HEADING = 7
+"""Columns that a line of a heading takes."""
+_NAME = 14
+"""Columns for the names of rows; longer ones take several lines."""
 _CELL = 17
 """Columns that an interval and the space around it take."""
 
@@ -54,9 +59,25 @@ def _table(content: Cells, measures: Sequence[str], widest: int) -> Table:
         heading = "\n".join(wrap(measure(name).title, _CELL - 2))
         table.add_column(heading, justify="right", no_wrap=True, min_width=_CELL - 3)
     for policy, *cells in content.cells:
-        texts = [
-            Text(cell.text, style="bold" if cell.strong else "").append(f"\n{cell.note}".rstrip(), style="dim not bold")
-            for cell in cells
-        ]
-        table.add_row(policy.text, *texts)
+        table.add_row(policy.text, *map(_cell, cells))
     return table
+
+
+def print_table(content: Cells, title: str = "") -> None:
+    """A report's table as it is; where the terminal is narrow, names of rows take several lines."""
+    console = Console()
+    if title:
+        console.print(Text(title, style="bold"))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    longest = max((len(row[0].text) for row in content.cells), default=0)
+    table.add_column(content.header[0], no_wrap=longest <= _NAME, min_width=min(longest, _NAME))
+    for heading in content.header[1:]:
+        text = "\n".join(wrap(heading, _HEADING, break_long_words=False))
+        table.add_column(text, justify="right" if content.numeric else "left", no_wrap=content.numeric)
+    for row in content.cells:
+        table.add_row(*map(_cell, row))
+    console.print(table)
+
+
+def _cell(cell: Cell) -> Text:
+    return Text(cell.text, style="bold" if cell.strong else "").append(f"\n{cell.note}".rstrip(), style="dim not bold")

@@ -13,6 +13,7 @@ from metalore.cli import (
     data,
     demo,
     evaluate,
+    forecast,
     record,
     reproduce,
     scenarios,
@@ -76,5 +77,6 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("reproduce")(reproduce.reproduce)
 app.command("record")(record.record)
 app.command("telemetry")(telemetry.telemetry)
+app.add_typer(forecast.app, name="forecast")
 app.add_typer(autoscale.app, name="autoscale")
 app.add_typer(zone.app, name="zone")

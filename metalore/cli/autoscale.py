@@ -68,7 +68,7 @@ def compare(
     seeds: Seeds = 3,
     seed: FirstSeed = 0,
     forecaster: ForecasterName = "last-value",
-    policy: PolicyName = "max-weight",
+    policy: PolicyName = "backlog-proportional",
     target_ms: Target = 1000.0,
     delay: Delay = 0.0,
     interval: Interval = 60.0,

@@ -154,7 +154,8 @@ def draw(judging: Judging, evaluation: Evaluation, folder: Path) -> None:
     """Write figures for each scenario, and the page about all."""
     import pandas as pd
 
-    from metalore.cli._judging import file_names, simulations
+    from metalore.cli._experiment import file_names
+    from metalore.cli._judging import simulations
     from metalore.cli.simulate import draw_figures
     from metalore.report import evaluation_page, write_page
 

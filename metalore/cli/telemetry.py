@@ -69,27 +69,15 @@ def _span(table: pd.DataFrame) -> str:
 
 
 def _print_zones(zones: pd.DataFrame, title: str) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+    from metalore.cli._tables import print_table
     from metalore.report import busiest, zone_table
     from metalore.report.telemetry_page import LISTED
 
     names = set(busiest(zones, LISTED))
     shown = zones.loc[[zone in names for zone in zones.index], list(_PRINTED)]
-    content = zone_table(shown, title)
-    console = Console()
-    console.print(Text(title, style="bold"))
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for i, heading in enumerate(content.header):
-        table.add_column(heading, justify="left" if i == 0 else "right", no_wrap=i == 0)
-    for row in content.cells:
-        table.add_row(*(cell.text for cell in row))
-    console.print(table)
+    print_table(zone_table(shown, title), title)
     if len(shown) < len(zones):
-        console.print(f"the {len(shown)} zones with the most users of {len(zones):,}")
+        typer.echo(f"the {len(shown)} zones with the most users of {len(zones):,}")
 
 
 def _about(recording: Recording | None, source: Path, table: pd.DataFrame, folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from metalore.forecast.panel import DAY_S, HOUR_S, TARGETS, Edges, Panel
 from metalore.scenario import Scenario
 from metalore.telemetry.datasets import SeriesTable
 from metalore.telemetry.graph import ZoneGraph
+from metalore.telemetry.places import project
 from metalore.telemetry.recording import CARD, Recording
 from metalore.telemetry.schema import COLUMNS, as_array, check_table, interval_of, read_telemetry, zones_of
 
@@ -73,7 +74,7 @@ def _of_series(
         "interval_s": table.interval_s,
         "start": table.times[0] if stamped else None,
         "edges": edges,
-        "positions": None if table.positions is None else table.positions[at],
+        "positions": None if table.positions is None else project(*table.positions.T)[at],
         **_columns(table.name, table.features, table.values[:, at], targets or table.features, inputs),
     }
 
@@ -83,6 +84,9 @@ def _of_recording(
 ) -> dict[str, Any]:
     graph, city = recording.graph(), recording.scenario.city
     fields = _of_table(recording.table(), str(recording.folder), targets, inputs, zones or graph.zones)
+    for name in fields["zones"]:
+        if name not in graph.zones:
+            raise unknown("zone", name, graph.zones, f"the graph of {recording.folder}")
     at = [graph.zones.index(name) for name in fields["zones"]]
     clock_s = fields["times"][0]
     if city is not None:

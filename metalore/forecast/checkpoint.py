@@ -69,7 +69,7 @@ def save_forecaster(
     frame = forecaster.fitted_frame()
     forecaster.predict(panel, [])  # refuses another panel
     facts, learned = forecaster._state()
-    learned = {_LEARNED + name: np.ascontiguousarray(array) for name, array in learned.items()}
+    learned = {_LEARNED + name: np.asarray(array, order="C") for name, array in learned.items()}
     _check_finite(learned, forecaster.name)
     content = _weights(learned | _frame_arrays(frame))
     card = {

@@ -5,14 +5,16 @@ Axes: `n` windows, `z` zones, `p` features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from metalore.forecast.history import Usual, recent, same_time
 from metalore.forecast.panel import DAY_S, WEEK_S, Panel
-from metalore.forecast.scaling import Scaler
+from metalore.forecast.scaling import Scaler, inputs_state, inputs_taken
+from metalore.forecast.weights import Arrays
 
 DAYS, WEEKS = 3, 4
 """Earlier days and weeks of which the same time is shown."""
@@ -51,9 +53,17 @@ class Features:
         inputs = None if panel.input_values is None else Scaler.of(panel.input_values[train])
         return cls(window, days, weeks, length * panel.interval_s >= 2 * WEEK_S, Usual.fit(panel, train), inputs)
 
-    def facts(self) -> dict[str, int | bool]:
-        """All but the window and what is usual, for a card."""
-        return {"days": self.days, "weeks": self.weeks, "weekdays": self.weekdays}
+    def state(self) -> tuple[dict[str, int | bool], dict[str, np.ndarray]]:
+        """Facts for a card, and arrays."""
+        facts: dict[str, int | bool] = {"days": self.days, "weeks": self.weeks, "weekdays": self.weekdays}
+        return facts, {**self.usual.state(), **inputs_state(self.inputs)}
+
+    @classmethod
+    def taken(cls, window: int, facts: Mapping[str, Any], arrays: Arrays, panel: Panel) -> Features:
+        """What :meth:`state` gave, for a panel of the same shape."""
+        zones = len(panel.zones)
+        usual, inputs = Usual.taken(arrays, zones, len(panel.targets)), inputs_taken(arrays, zones, len(panel.inputs))
+        return cls(window, **facts, usual=usual, inputs=inputs)
 
     def reach(self, panel: Panel, horizons: Sequence[int]) -> int:
         """Intervals up to the origin that features are made from."""

@@ -39,6 +39,8 @@ class Forecaster(ABC):
         name: short, for tables.
         window: intervals up to the origin that it wants to see; fewer are refused.
         same_zones: whether it forecasts only the zones that it was fitted on.
+        seeded: whether another seed gives another forecast.
+        can_be_kept: whether it can be kept on disk as plain data.
         resumes: whether its training can be kept after each epoch and taken up again.
         frame: of the panel that it was fitted to: zones, graph, bounds, clock, and no data.
         seed, trained_s: of the fit; its duration on the wall clock, s.
@@ -48,6 +50,8 @@ class Forecaster(ABC):
     name: str
     window: int = 1
     same_zones: bool = True
+    seeded: bool = True
+    can_be_kept: bool = True
     resumes: bool = False
 
     horizons: tuple[int, ...] = ()

@@ -113,7 +113,7 @@ class Panel:
         events, event_values: announced in advance [t', z, k], known for future intervals too; t' >= t, and what lies
             beyond t' is not announced, so 0. No NaN.
         edges: how zones go together, where known.
-        positions: of zones [z, 2], in any unit, where known.
+        positions: of zones [z, 2], east and north, m, where known.
         intent: embeddings [k, 1024]; a row with NaN is none.
         intent_of: which of them a zone has, [z] or, as known in each interval, [t, z]; -1 is none. Unset: there is one
             for each zone, in their order.
@@ -325,6 +325,7 @@ class Panel:
             input_values=np.full((1, z, len(self.inputs)), np.nan) if self.inputs else None,
             event_values=np.zeros((1, z, len(self.events))) if self.events else None,
             intent=None,
+            intent_of=None,
             allow_empty=True,
         )
 

@@ -6,8 +6,9 @@ Known results on public data are met by :func:`protocol`; see `docs/forecast.md`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from metalore.forecast.errors import ForecastError, unknown
-from metalore.forecast.forecaster import QUANTILES, Forecaster
+from metalore.forecast.forecaster import QUANTILES, Forecaster, Progress
 from metalore.forecast.metrics import score
 from metalore.forecast.panel import Panel
-from metalore.forecast.registry import make_forecaster
+from metalore.forecast.registry import forecaster_of
 from metalore.forecast.splits import Part, Split, check_horizons
+from metalore.telemetry.graph import ZoneGraph
 
 Say = Callable[[str], None]
 _REPEATS = 20
@@ -58,7 +60,7 @@ def evaluate(
     context = window if inside else max(window, forecaster.window)
     own = {name: split.origins(part, sorted(wanted), context, inside) for name, wanted in pooled.items()}
     origins = np.unique(np.concatenate(list(own.values())))
-    quantiles = _in_pieces(forecaster, panel.until(split.end), origins)
+    quantiles = in_pieces(forecaster, panel.until(split.end), origins)
     actual = panel.actual(origins, forecaster.horizons, split.rows(part).stop)
     rows = []
     for name, wanted in pooled.items():
@@ -70,7 +72,7 @@ def evaluate(
     return pd.DataFrame(rows)
 
 
-def _in_pieces(forecaster: Forecaster, panel: Panel, origins: np.ndarray, most: int = 4_000_000) -> np.ndarray:
+def in_pieces(forecaster: Forecaster, panel: Panel, origins: np.ndarray, most: int = 4_000_000) -> np.ndarray:
     """All forecasts, some at a time, so that memory stays small."""
     size = len(panel.zones) * len(forecaster.horizons) * len(panel.targets) * len(QUANTILES)
     step = max(1, most // size)
@@ -92,9 +94,63 @@ def inference_ms(forecaster: Forecaster, panel: Panel, split: Split, repeats: in
 
 Maker = Callable[[], Forecaster]
 """Makes a new forecaster, for one seed."""
+Watch = Callable[[str, int], Progress]
+"""Is told that a forecaster is fitted now, with which seed, and gives what is told how that goes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One fit, judged.
+
+    Attributes:
+        forecaster, seed: what was fitted; the name as it was given.
+        fitted: what came out.
+        table: see :func:`compare`.
+    """
+
+    forecaster: str
+    seed: int
+    fitted: Forecaster
+    table: pd.DataFrame
 
 
 def compare(
+    forecasters: Sequence[str] | Mapping[str, Maker],
+    panel: Panel,
+    split: Split,
+    horizons: Sequence[int],
+    seeds: Iterable[int] = (0,),
+    *,
+    say: Say | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Fit each forecaster once for each seed and judge all on the same windows of the test part.
+
+    Args:
+        forecasters, panel, split, horizons, seeds, options: see :func:`runs`.
+        say: is told each result in a line.
+
+    Returns:
+        Columns `forecaster, seed, horizon, target`, the scores, `train_s` (wall clock) and `inference_ms`.
+    """
+    tables = []
+    for run in runs(forecasters, panel, split, horizons, seeds, **options):
+        tables.append(run.table)
+        if say:
+            say(in_words(run))
+    return pd.concat(tables, ignore_index=True)
+
+
+def in_words(run: Run) -> str:
+    """A run in a line: how long it took, and its first score."""
+    first = run.table.iloc[0]
+    return (
+        f"{run.forecaster}, seed {run.seed}: {first['train_s']:.1f} s; {first['target']} at {first['horizon']}: MAE "
+        f"{first['mae']:.4g}, RMSE {first['rmse']:.4g}"
+    )
+
+
+def runs(
     forecasters: Sequence[str] | Mapping[str, Maker],
     panel: Panel,
     split: Split,
@@ -105,46 +161,47 @@ def compare(
     window: int = 1,
     inside: bool = False,
     settings: Mapping[str, Any] | None = None,
-    say: Say | None = None,
-) -> pd.DataFrame:
-    """Fit each forecaster once for each seed and judge all on the same windows of the test part.
+    finished: Collection[tuple[str, int]] = (),
+    watch: Watch | None = None,
+) -> Iterator[Run]:
+    """The runs of :func:`compare`, one by one.
 
     Args:
-        forecasters: names of :data:`metalore.forecast.registry.NAMES`, or names and what makes them.
+        forecasters: names of :data:`metalore.forecast.registry.NAMES`, with settings if wished, as in `gru hidden=32`;
+            or names and what makes them.
         panel, split, horizons, groups, window, inside: see :func:`evaluate`.
-        seeds: of the fits.
-        settings: for all that are made by name, such as `window`.
-        say: is told each result in a line.
-
-    Returns:
-        Columns `forecaster, seed, horizon, target`, the scores, `train_s` (wall clock) and `inference_ms`.
+        seeds: of the fits; what does not draw at random takes the first only.
+        settings: for all that are made by name, such as `window`; what stands beside a name goes before.
+        finished: forecasters and seeds to leave out.
+        watch: see :data:`Watch`.
     """
-    ahead = check_horizons(horizons)
-    makers = (
-        dict(forecasters)
-        if isinstance(forecasters, Mapping)
-        else {name: _maker(name, settings) for name in forecasters}
-    )
+    ahead, makers = check_horizons(horizons), _makers(forecasters, settings)
     context = window if inside else max([window, *(make().window for make in makers.values())])
-    tables = []
-    for name, make in makers.items():
-        for seed in seeds:
-            begin = time.perf_counter()
-            fitted = make().fit(panel, split, ahead, seed)
-            taken = time.perf_counter() - begin
-            table = evaluate(fitted, panel, split, groups=groups, window=context, inside=inside)
-            table.insert(0, "forecaster", name)
-            table.insert(1, "seed", seed)
-            tables.append(table.assign(train_s=taken, inference_ms=inference_ms(fitted, panel, split)))
-            if say:
-                first = table.iloc[0]
-                say(f"{name}, seed {seed}: {taken:.1f} s; {first['target']} at {first['horizon']}: MAE "
-                    f"{first['mae']:.4g}, RMSE {first['rmse']:.4g}")  # fmt: skip
-    return pd.concat(tables, ignore_index=True)
+    for name, seed in planned(makers, seeds):
+        if (name, seed) in finished:
+            continue
+        begin = time.perf_counter()
+        fitted = makers[name]().fit(panel, split, ahead, seed, watch and watch(name, seed))
+        taken = time.perf_counter() - begin
+        table = evaluate(fitted, panel, split, groups=groups, window=context, inside=inside)
+        table.insert(0, "forecaster", name)
+        table.insert(1, "seed", seed)
+        table = table.assign(train_s=taken, inference_ms=inference_ms(fitted, panel, split))
+        yield Run(name, seed, fitted, table)
 
 
-def _maker(name: str, settings: Mapping[str, Any] | None) -> Maker:
-    return lambda: make_forecaster(name, **(settings or {}))
+def planned(makers: Mapping[str, Maker], seeds: Iterable[int]) -> list[tuple[str, int]]:
+    """Which forecaster is fitted with which seeds, in order."""
+    every = list(seeds)
+    return [(name, seed) for name, make in makers.items() for seed in (every if make().seeded else every[:1])]
+
+
+def _makers(
+    forecasters: Sequence[str] | Mapping[str, Maker], settings: Mapping[str, Any] | None
+) -> Mapping[str, Maker]:
+    if isinstance(forecasters, Mapping):
+        return forecasters
+    return {text: partial(forecaster_of, text, settings) for text in forecasters}
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -161,6 +218,19 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
         means[f"{name}_sd"] = groups[name].std()
     return means.assign(seeds=groups.size()).reset_index()
 
+
+def ranked(means: pd.DataFrame) -> list[str]:
+    """Forecasters of a summary of one panel, the best first.
+
+    By the quantile loss relative to the least one, mean over horizons and targets, so that each counts the same.
+    """
+    loss = means.pivot_table(index="forecaster", columns=["target", "horizon"], values="quantile_loss", sort=False)
+    relative = loss / loss.min().clip(lower=np.finfo(float).tiny)
+    return [str(name) for name in relative.mean(axis=1).sort_values(kind="stable").index]
+
+
+_NEAREST = 6
+"""Neighbours of a pedestrian counter: those that are nearest."""
 
 # -- named protocols ---------------------------------------------------------------------------------------------------
 
@@ -194,22 +264,42 @@ class Protocol:
     ) -> pd.DataFrame:
         """The table of :func:`compare` with a column `panel` before it."""
         tables = []
-        for name, (panel, split) in self.panels.items():
-            table = compare(
-                forecasters,
-                panel,
-                split,
-                self.horizons,
-                tuple(seeds),
-                groups=self.groups,
-                window=self.window if self.inside else 1,
-                inside=self.inside,
-                settings={"window": self.window, **self.settings},
-                say=say,
-            )
-            table.insert(0, "panel", name)
-            tables.append(table)
+        for name, run in self.runs(forecasters, tuple(seeds)):
+            tables.append(run.table)
+            if say:
+                say(f"{name}: {in_words(run)}")
         return pd.concat(tables, ignore_index=True)
+
+    def fits(self, forecasters: Sequence[str] | Mapping[str, Maker], seeds: Sequence[int]) -> int:
+        """How many runs there are."""
+        return len(self.panels) * len(planned(_makers(forecasters, self._settings), seeds))
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"window": self.window, **self.settings}
+
+    def runs(
+        self,
+        forecasters: Sequence[str] | Mapping[str, Maker],
+        seeds: Sequence[int] = (0,),
+        finished: Collection[tuple[str, str, int]] = (),
+        watch: Watch | None = None,
+    ) -> Iterator[tuple[str, Run]]:
+        """Panels' names and their :func:`runs`, one by one; tables have a column `panel` before the others.
+
+        Args:
+            forecasters, seeds, watch: see :func:`runs`.
+            finished: panels, forecasters and seeds to leave out.
+        """
+        for name, (panel, split) in self.panels.items():
+            done = {(forecaster, seed) for known, forecaster, seed in finished if known == name}
+            for run in runs(
+                forecasters, panel, split, self.horizons, seeds, groups=self.groups,
+                window=self.window if self.inside else 1, inside=self.inside,
+                settings=self._settings, finished=done, watch=watch,
+            ):  # fmt: skip
+                run.table.insert(0, "panel", name)
+                yield name, run
 
 
 def protocol(name: str, data: Path | str) -> Protocol:
@@ -233,6 +323,8 @@ def _melbourne(data: Path) -> Protocol:
 
     table = read_melbourne_pedestrians(folder_of(dataset("melbourne_pedestrians"), data))
     panel = Panel.of(table, lowest=np.zeros(1))
+    assert panel.positions is not None
+    panel = Panel.of(panel, graph=ZoneGraph.from_distances(panel.positions, panel.zones, _NEAREST))
     split = Split.by_parts(panel, validation=0.1, test=0.2)
     return Protocol("melbourne", {"melbourne": (panel, split)}, (1,), window=24, known=(
         "one hour ahead, MAE / RMSE / WAPE: last value 103.9 / 209.6 / 28.0 %, ridge per sensor 55.9 / 122.2 / 15.1 %"
@@ -268,8 +360,22 @@ def _barcelona(data: Path) -> Protocol:
     ))  # fmt: skip
 
 
+def _city(data: Path) -> Protocol:
+    folder = data / CITY
+    if not (folder / "card.json").is_file():
+        raise ForecastError(f"{folder} holds no recording; make one: metalore record {CITY} --days 28 --out {folder}")
+    panel = Panel.of(folder, inputs=("active_users", "requests", "movement_rate"))
+    return Protocol("city", {CITY: (panel, Split.by_parts(panel))}, tuple(range(1, 13)), window=12, known=(
+        "recorded in the built-in city, 1 to 12 intervals ahead; nobody else has results"
+    ))  # fmt: skip
+
+
+CITY = "city-30"
+"""The built-in city; its recording lies under this name."""
+
 PROTOCOLS: dict[str, Callable[[Path], Protocol]] = {
     "melbourne": _melbourne,
     "los-loop": _los_loop,
     "barcelona": _barcelona,
+    "city": _city,
 }

@@ -85,6 +85,19 @@ class Scaler:
         return result
 
 
+_INPUTS = "input_scaler"
+
+
+def inputs_state(scaler: Scaler | None) -> dict[str, np.ndarray]:
+    """Of the scaler of further inputs, if there are any; see :meth:`Scaler.state`."""
+    return {} if scaler is None else scaler.state(_INPUTS)
+
+
+def inputs_taken(arrays: Arrays, zones: int, columns: int) -> Scaler | None:
+    """What :func:`inputs_state` gave; none without columns."""
+    return Scaler.taken(arrays, zones, columns, _INPUTS) if columns else None
+
+
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, deviation and count of what is known along the first axis; NaN and 0 where nothing is."""
     known = ~np.isnan(values)

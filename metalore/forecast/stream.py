@@ -32,6 +32,7 @@ _MOST = 2.0**52
 _ANNOUNCED_S = 4 * WEEK_S
 """Events are kept so far ahead."""
 _NEVER = np.iinfo(np.int64).min
+_INTENT, _RUNNING = "intent", "running."
 
 
 @dataclass(frozen=True)
@@ -225,12 +226,9 @@ class Stream:
                 f"the intent of zone {zone!r} has numbers that are NaN or infinite; None is for no intent"
             )
         with self._lock:
-            intents = np.full((len(self._place), INTENT_SIZE), np.nan, np.float32)
-            if self._intent is not None:
-                intents[:] = self._intent
-            intents[place] = numbers
-            intents.setflags(write=False)
-            self._intent = intents
+            if self._intent is None:
+                self._intent = np.full((len(self._place), INTENT_SIZE), np.nan, np.float32)
+            self._intent[place] = numbers
 
     def _checked(self, rows: Rows, strict: bool, too_far: Any) -> tuple[np.ndarray, Counts]:
         """Interval of each row, :data:`_NEVER` for those refused, and how many these are."""
@@ -418,16 +416,14 @@ class Stream:
         """A panel that begins with the window and has these values [r, z, c]."""
         assert self._newest is not None
         first = self._newest - self.length + 1
-        values = values.view()
-        values.setflags(write=False)
-        targets = len(self.frame.targets)
+        values, targets = _read_only(values), len(self.frame.targets)
         return self.frame.updated(
             times=self.frame.interval_s * np.arange(len(values)),
             clock_s=(self.frame.clock_s + first * self.frame.interval_s) % WEEK_S,
             values=values[..., :targets],
             input_values=values[..., targets:] if self.frame.inputs else None,
             event_values=self._events_from(first, len(values)) if self.frame.events else None,
-            intent=self._intent,
+            intent=None if self._intent is None else _read_only(self._intent),
         )
 
     def _events_from(self, first: int, intervals: int) -> np.ndarray:
@@ -456,9 +452,9 @@ class Stream:
             announced = self._table(np.repeat(np.array(steps, np.int64), len(zones)), np.tile(zones, len(steps)))
             for k, name in enumerate(self.frame.events):
                 announced[name] = [float(value) for step in steps for value in self._events[step][:, k]]
-            arrays = {} if self._intent is None else {"intent": self._intent}
+            arrays = {} if self._intent is None else {_INTENT: self._intent.copy()}
             if self._after is not self.forecaster:
-                arrays |= {f"running.{name}": array for name, array in self._after._state()[1].items()}
+                arrays |= {_RUNNING + name: array for name, array in self._after._state()[1].items()}
             return StreamState(pd.DataFrame(rows), pd.DataFrame(announced), arrays)
 
     def _table(self, steps: np.ndarray, zones: np.ndarray) -> dict[str, Any]:
@@ -473,16 +469,23 @@ class Stream:
         """
         with self._lock:
             self.clear()
-            running = {name.removeprefix("running."): array for name, array in state.arrays.items() if name != "intent"}
-            if running:
+            arrays = dict(state.arrays)
+            intents = arrays.pop(_INTENT, None)
+            self._intent = None if intents is None else np.array(intents, np.float32)
+            if running := {name.removeprefix(_RUNNING): array for name, array in arrays.items()}:
                 self._after = copy.copy(self.forecaster)
                 self._after._restore(self.forecaster._state()[0], Arrays(running, "the state"))
             self.observe(state.rows)
             if self.frame.events:
                 self.announce(state.announced)
-            intents = state.arrays.get("intent")
-            self._intent = None if intents is None else np.asarray(intents, np.float32)
             self.counts = Counts()
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """A view that a panel need not copy; nobody writes while it is in use."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
 
 
 def _seconds(time_s: float) -> str:

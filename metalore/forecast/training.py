@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metalore.forecast.errors import ForecastError
+from metalore.forecast._device import device_of
+from metalore.forecast.errors import ForecastError, unknown
 from metalore.forecast.forecaster import MEDIAN, QUANTILES, Forecaster, Progress
 from metalore.forecast.panel import Edges, Panel
 from metalore.forecast.resume import Run
-from metalore.forecast.scaling import Scaler
+from metalore.forecast.scaling import Scaler, inputs_state, inputs_taken
 from metalore.forecast.splits import Split
 from metalore.forecast.stgnn import STGNN, Neighbours, Shape
 from metalore.forecast.weights import Arrays, network_state
@@ -51,8 +53,31 @@ class Recipe:
     batch: int = 64
     windows: int = 8192
     weight_decay: float = 1e-4
-    squared: float = 0.2
+    squared: float = 0.15
     clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("patience", 1), ("batch", 1)):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= least):
+                raise ForecastError(f"the recipe's {name} is {value!r}; a whole number from {least} on is needed")
+        for name in ("learning_rate", "weight_decay", "squared", "clip"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and value >= 0):
+                raise ForecastError(f"the recipe's {name} is {value!r}; a number from 0 on is needed")
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> Recipe:
+        """The usual one, changed.
+
+        Raises:
+            ForecastError: no such field, or a value it cannot have.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in fields:
+            if name not in known:
+                raise unknown("setting", name, known, "the recipe")
+        return cls(**fields)
 
 
 def loss_of(quantiles: Tensor, actual: Tensor, weight: Tensor, squared: float) -> Tensor:
@@ -115,12 +140,14 @@ class STGNNForecaster(Forecaster):
     ) -> None:
         if window < 1:
             raise ForecastError(f"the network's window is {window}; at least one interval is needed")
+        if hidden < 1 or min(layers, hubs) < 0 or not 0 <= dropout < 1:
+            raise ForecastError("the network needs a width above 0, no negative numbers, and a dropout below 1")
         self.window, self.same_zones = window, not inductive
         self.hidden, self.layers, self.dropout, self.hubs = hidden, layers, dropout, hubs
         self.graph, self.straight, self.inductive = graph, straight, inductive
         self.shows = {"calendar": calendar, "past": past, "intent": intent, "relative": relative}
-        self.recipe = recipe if isinstance(recipe, Recipe) else Recipe(**(recipe or {}))
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.recipe = recipe if isinstance(recipe, Recipe) else Recipe.of(recipe or {})
+        self.device = device_of(device)
         self.history: list[dict[str, float]] = []
 
     @property
@@ -162,8 +189,7 @@ class STGNNForecaster(Forecaster):
         return STGNN(shape).to(self.device)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        inputs = {} if self._input_scaler is None else self._input_scaler.state("input_scaler")
-        arrays = {**self._scaler.state(), **inputs, **network_state(self.network)}
+        arrays = {**self._scaler.state(), **inputs_state(self._input_scaler), **network_state(self.network)}
         return {"layout": asdict(self._layout)}, arrays
 
     def _restore(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
@@ -171,7 +197,7 @@ class STGNNForecaster(Forecaster):
         self._layout = Layout(**{**facts["layout"], "horizons": self.horizons, "lags": tuple(facts["layout"]["lags"])})
         zones, inputs = 1 if self.inductive else len(self.zones), len(frame.inputs)
         self._scaler = Scaler.taken(arrays, zones, len(self.targets))
-        self._input_scaler = Scaler.taken(arrays, zones, inputs, "input_scaler") if inputs else None
+        self._input_scaler = inputs_taken(arrays, zones, inputs)
         self.network, self._edges = arrays.take_network(lambda: self._made(frame)), None
 
     def _train(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:

@@ -31,12 +31,8 @@ class Arrays:
         """Whether it can be taken."""
         return name in self._left
 
-    def take(self, name: str, *shape: int | None) -> np.ndarray:
-        """One of them.
-
-        Args:
-            name: of it.
-            shape: that it must have; None where any length will do.
+    def take(self, name: str, *shape: int) -> np.ndarray:
+        """One of them, of this shape.
 
         Raises:
             ForecastError: it is not there, or has another shape.
@@ -44,11 +40,8 @@ class Arrays:
         if name not in self._left:
             raise ForecastError(f"{self._where} lacks the array {name!r}")
         array = self._left.pop(name)
-        if len(array.shape) != len(shape) or any(
-            want is not None and have != want for have, want in zip(array.shape, shape, strict=True)
-        ):
-            wanted = tuple("any" if want is None else want for want in shape)
-            raise ForecastError(f"{self._where} has {name!r} in the shape {array.shape}; its card wants {wanted}")
+        if array.shape != shape:
+            raise ForecastError(f"{self._where} has {name!r} in the shape {array.shape}; its card wants {shape}")
         return array
 
     def take_network(self, make: Callable[[], _Network]) -> _Network:

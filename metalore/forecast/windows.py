@@ -21,8 +21,8 @@ _AROUND = 1
 """Intervals around the same time of an earlier day that are shown too: what happens then need not be punctual."""
 _OFTEN = 8
 """So many times an earlier time must fit into the training part."""
-_DAY_PARTS = 288
-"""A day has at most so many embeddings, which is one for every 5 minutes."""
+_DAY_PARTS = 24
+"""A day has at most so many embeddings: with more of them, a few days are learned by heart."""
 _LEAST_SPREAD = 0.01
 """Of a window, in deviations of the training part: a flat window must not blow up what is relative to it."""
 
@@ -160,7 +160,7 @@ class Windows:
     def batch(self, origins: np.ndarray) -> Batch:
         """Windows with these origins."""
         layout = self.layout
-        recent, recent_gaps = self._filled(self._at(origins, layout.recent))
+        recent, recent_gaps = self.recent(origins)
         last = recent[:, -1, :, : layout.targets]
         scale = None
         earlier = self._at(origins, layout.earlier)[..., : layout.targets]
@@ -182,6 +182,10 @@ class Windows:
             self._intent_at(origins),
             None if scale is None else scale[..., : layout.targets],
         )
+
+    def recent(self, origins: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Values of the window with gaps filled, and where these were, as 1; both [b, r, z, c]."""
+        return self._filled(self._at(origins, self.layout.recent))
 
     def _at(self, origins: np.ndarray, steps: np.ndarray) -> Tensor:
         """Scaled values [b, r, z, c]; NaN for gaps and before the panel begins."""

@@ -20,7 +20,8 @@ class Policy(Protocol):
 
 
 def part_of(requests: np.ndarray, updates: np.ndarray) -> np.ndarray:
-    """``requests / (requests + updates)``, one half where both are zero."""
+    """``requests / (requests + updates)``, one half where both are zero; crumbs below zero count as zero."""
+    requests, updates = np.maximum(requests, 0.0), np.maximum(updates, 0.0)
     total = requests + updates
     parts: np.ndarray = np.where(total > 0, requests / np.where(total > 0, total, 1.0), 0.5)
     return parts

@@ -3,6 +3,23 @@
 from metalore.files import replacing, write_text
 from metalore.report.evaluation import difference_table, evaluation_page
 from metalore.report.figures import comparison_figure, course_figure, distribution_figure, overview_figure
+from metalore.report.forecast_figures import (
+    calibration_figure,
+    clock,
+    fan_figure,
+    horizon_figure,
+    hour_figure,
+    label_of,
+    zone_error_figure,
+)
+from metalore.report.forecast_page import (
+    Forecasts,
+    forecast_figures,
+    forecast_page,
+    horizon_in_words,
+    kept_table,
+    score_table,
+)
 from metalore.report.intervals import bootstrap_mean, summarize
 from metalore.report.learning_figures import (
     PolicyMap,
@@ -53,6 +70,7 @@ __all__ = [
     "MEASURES",
     "Cell",
     "Dynamic",
+    "Forecasts",
     "Learning",
     "LineStyle",
     "Listing",
@@ -67,6 +85,8 @@ __all__ = [
     "adaptation_figure",
     "bootstrap_mean",
     "busiest",
+    "calibration_figure",
+    "clock",
     "comparison_figure",
     "correlation_figure",
     "course_figure",
@@ -75,6 +95,14 @@ __all__ = [
     "distribution_figure",
     "enumeration_figure",
     "evaluation_page",
+    "fan_figure",
+    "forecast_figures",
+    "forecast_page",
+    "horizon_figure",
+    "horizon_in_words",
+    "hour_figure",
+    "kept_table",
+    "label_of",
     "latency_figure",
     "learning_page",
     "measure",
@@ -92,6 +120,7 @@ __all__ = [
     "render",
     "replacing",
     "save",
+    "score_table",
     "simulation_page",
     "styles_of",
     "summarize",
@@ -104,6 +133,7 @@ __all__ = [
     "worst_decile",
     "write_page",
     "write_text",
+    "zone_error_figure",
     "zone_map_figure",
     "zone_table",
 ]

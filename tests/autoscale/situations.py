@@ -43,4 +43,4 @@ def seen_of(
 def forecasts_of(values: Sequence[Any], made_at: float, interval_s: float = INTERVAL_S) -> Forecasts:
     """Forecasts [z, h, r, q] of the intervals from `made_at` on."""
     array = np.array(values, float)
-    return Forecasts(made_at, made_at + interval_s * np.arange(array.shape[1]), LEVELS, array)
+    return Forecasts(made_at, made_at + interval_s * np.arange(array.shape[1]), interval_s, LEVELS, array)

@@ -46,7 +46,7 @@ def last_value(history: Usage) -> Forecast:
     def forecast(usage: Usage, now_s: float) -> Forecasts:
         assert len(usage) >= PLAN.history
         values = usage.used[-1][:, None, :, None] * [0.5, 1.0, 1.5]
-        return Forecasts(now_s, np.array([now_s]), LEVELS, values)
+        return Forecasts(now_s, np.array([now_s]), 30.0, LEVELS, values)
 
     return forecast
 

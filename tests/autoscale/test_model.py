@@ -16,6 +16,9 @@ def test_the_newest_interval_counts_until_the_next_one_should_be_there() -> None
     np.testing.assert_array_equal(usage.latest(179), [[4, 5, 6]])
     assert np.isnan(usage.latest(180)).all()
     assert np.isnan(Usage.nothing("ab", 60).latest(0)).all()
+    assert usage.recent(1, 179).times.tolist() == [60]
+    assert usage.recent(5, 179).times.tolist() == [0, 60]
+    assert usage.recent(5, 180).times.tolist() == []
 
 
 def test_usage_since_a_time() -> None:
@@ -45,12 +48,16 @@ def test_the_highest_quantile_until_a_change_can_take_effect() -> None:
     assert forecasts.highest(0.9, 600, 60)[0, 0] == 3
     assert forecasts.highest(0.9, 600, 120)[0, 0] == 6
     assert forecasts.highest(0.9, 600, 121)[0, 0] == 11
-    assert forecasts.highest(0.5, 601, 10)[0, 0] == 4  # the next interval, as none begins within
-    assert np.isnan(forecasts.highest(0.9, 721, 60)).all()  # it ends before
+    assert forecasts.highest(0.9, 601, 60)[0, 0] == 6  # a second into the first one
+    assert forecasts.highest(0.9, 400, 60)[0, 0] == 3  # the next interval, as it touches none
+    assert forecasts.highest(0.9, 779, 60)[0, 0] == 11
+    assert not forecasts.ended(779)
+    assert np.isnan(forecasts.highest(0.9, 780, 60)).all()  # it ends now
+    assert forecasts.ended(780)
     with pytest.raises(AutoscaleError, match=r"the level 0\.8 is not forecast; there are 0\.1, 0\.5, 0\.9"):
         forecasts.highest(0.8, 600, 60)
     with pytest.raises(AutoscaleError, match="forecasts have the shape"):
-        Forecasts(0.0, np.zeros(2), LEVELS, np.zeros((1, 1, 3, 3)))
+        Forecasts(0.0, np.zeros(2), 60.0, LEVELS, np.zeros((1, 1, 3, 3)))
 
 
 def test_a_decision_in_words() -> None:

@@ -26,6 +26,18 @@ def test_the_forecasts_quantile_with_headroom() -> None:
     np.testing.assert_allclose(median.wanted, [[3, 200, 6]])
 
 
+def test_a_full_zone_gets_more_than_its_forecast() -> None:
+    """Use of 91 % of the CPU and 89 % of the memory."""
+    quantiles = [[[1, 2, 3], [100, 200, 300], [5, 6, 7]]]
+    seen = seen_of([[[3.64, 890, 5]]], [[4, 1000, 10]], forecasts=forecasts_of([quantiles], 60))
+    found = make_recommender("forecast", headroom=0).recommend(seen, {})
+    np.testing.assert_allclose(found.wanted, [[5.46, 300, 7]])
+    assert "50% more than was used where it was full" in found.reasons[0].words
+    higher = forecasts_of([[[[1, 2, 9], [100, 200, 300], [5, 6, 7]]]], 60)
+    seen = seen_of([[[3.64, 890, 5]]], [[4, 1000, 10]], forecasts=higher)
+    np.testing.assert_allclose(make_recommender("forecast", headroom=0).recommend(seen, {}).wanted, [[9, 300, 7]])
+
+
 def test_foresight_gives_what_will_be_used() -> None:
     demand = np.array([[[1, 10, 5]], [[2, 5, 5]], [[9, 9, 9]]], float)  # from 60, 120 and 180 s on
     foresight = make_recommender("foresight", times=np.array([60.0, 120, 180]), demand=demand, headroom=0.0)

@@ -284,11 +284,11 @@ def test_without_a_forecast_zones_are_held_and_then_left_to_the_fallback() -> No
     for turn in range(9):
         now_s = 60.0 * (turn + 1)
         values = [good(), good(NAN if 2 <= turn < 7 else 2.0)]
-        seen = seen_of([[[3.9, 300, 30]] * 2], allocated, start_s=now_s - 60, forecasts=forecasts_of(values, now_s))
+        seen = seen_of([[[3.5, 300, 30]] * 2], allocated, start_s=now_s - 60, forecasts=forecasts_of(values, now_s))
         decision, remembered = logic.decide(seen, remembered)
         found.append((decision.reasons[1][0].code, float(decision.after[1, 0])))
         assert decision.reasons[0][0].code == "forecast"
-    forecast, held, instead = ("forecast", pytest.approx(3.3)), ("forecast-absurd", 4.0), ("forecast-absurd", 6.0)
+    forecast, held, instead = ("forecast", pytest.approx(3.3)), ("forecast-absurd", 4.0), ("forecast-absurd", 5.0)
     assert found == [forecast] * 2 + [held] * 2 + [instead] * 3 + [forecast] * 2
 
 

@@ -47,7 +47,7 @@ def test_a_comparison_is_that_of_the_library(tmp_path: Path) -> None:
         history_days=DAYS,
         interval_s=30.0,
         safety=safety_of(["cooldown_down_s=0", "upper=40,4096,1000"]),
-        policy=make_policy("max-weight"),
+        policy=make_policy("backlog-proportional"),
     )
     candidates = {name: candidate(name, plan.scenario) for name in names}
     there = pd.DataFrame(compare(plan, candidates, [5, 6], forecaster_of("last-value", plan)))

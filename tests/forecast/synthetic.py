@@ -1,4 +1,4 @@
-"""A panel made up: rhythms of the day that differ between zones and on weekends, noise, and gaps."""
+"""Panels made up: rhythms of the day that differ between zones and on weekends; zones that follow each other."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from metalore.forecast import Edges, Panel
+from metalore.forecast import Edges, Forecaster, Panel, Split
 
 HOUR_S = 3600.0
 
@@ -14,7 +14,7 @@ HOUR_S = 3600.0
 def panel(
     hours: int = 24 * 7 * 6, zones: int = 3, targets: int = 2, gaps: float = 0.02, seed: int = 0, **fields: Any
 ) -> Panel:
-    """Hourly from a Monday on, six weeks of three zones with two targets."""
+    """Hourly from a Monday on, six weeks of three zones with two targets, noise, and gaps."""
     random = np.random.default_rng(seed)
     t = np.arange(hours)
     weekend = (t // 24) % 7 >= 5
@@ -34,3 +34,21 @@ def panel(
         "name": "the made panel",
         **fields,
     })  # fmt: skip
+
+
+def follower(zones: int = 4, rows: int = 1500, seed: int = 0) -> Panel:
+    """Nobody can foresee zone 0; every other zone repeats the one before it, two intervals later."""
+    random = np.random.default_rng(seed)
+    noise = random.standard_normal(rows + 2 * zones)
+    values = np.stack([noise[2 * (zones - z) :][:rows] for z in range(zones)], axis=1)[..., None]
+    names = tuple(f"zone-{z}" for z in range(zones))
+    edges = Edges(np.arange(zones - 1), np.arange(1, zones), np.ones(zones - 1), zones)
+    return Panel(np.arange(rows) * 60.0, names, ("x",), 5 + values, 60.0, edges=edges)
+
+
+def error_of(forecaster: Forecaster, made: Panel, split: Split) -> np.ndarray:
+    """RMSE of each zone on the test part, over all horizons and targets."""
+    origins = split.origins("test", forecaster.horizons, forecaster.window)
+    errors = forecaster.predict(made, origins)[..., 1] - made.actual(origins, forecaster.horizons)
+    rmse: np.ndarray = np.sqrt((errors**2).mean(axis=(0, 2, 3)))
+    return rmse

@@ -17,6 +17,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "boosting": {"trees": 10, "samples": 3000},
     "gru": {"window": 12, "hidden": 8, "epochs": 2, "samples": 1000},
     "lstm": {"window": 12, "hidden": 8, "epochs": 2, "samples": 1000},
+    "graph-wavenet": {"window": 6, "channels": 4, "skip": 8, "end": 8, "epochs": 2, "steps": 4},
     "stgnn": {"hidden": 8, "recipe": {"epochs": 2}},
 }
 MADE = panel()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forecast.synthetic import error_of, follower
 from forecast.synthetic import panel as made_panel
 
 from metalore.forecast import Edges, ForecastError, Panel, Split
@@ -150,24 +151,6 @@ def test_gaps_are_filled_with_the_last_value_and_told() -> None:
 
 
 # -- learning ----------------------------------------------------------------------------------------------------------
-
-
-def follower(zones: int = 4, rows: int = 1500, seed: int = 0) -> Panel:
-    """Nobody can foresee zone 0; every other zone repeats the one before it, two intervals later."""
-    random = np.random.default_rng(seed)
-    noise = random.standard_normal(rows + 2 * zones)
-    values = np.stack([noise[2 * (zones - z) :][:rows] for z in range(zones)], axis=1)[..., None]
-    names = tuple(f"zone-{z}" for z in range(zones))
-    edges = Edges(np.arange(zones - 1), np.arange(1, zones), np.ones(zones - 1), zones)
-    return Panel(np.arange(rows) * 60.0, names, ("x",), 5 + values, 60.0, edges=edges)
-
-
-def error_of(forecaster: STGNNForecaster, made: Panel, split: Split) -> np.ndarray:
-    """RMSE of each zone one interval ahead, where the deviation is 1."""
-    origins = split.origins("test", forecaster.horizons, forecaster.window)
-    errors = forecaster.predict(made, origins)[..., 1] - made.actual(origins, forecaster.horizons)
-    rmse: np.ndarray = np.sqrt((errors**2).mean(axis=(0, 2, 3)))
-    return rmse
 
 
 def test_a_zone_that_repeats_its_neighbour_is_found_through_the_graph_only() -> None:

@@ -31,6 +31,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "boosting": {"trees": 3, "samples": 500},
     "gru": {"window": 12, "hidden": 4, "epochs": 1, "samples": 200},
     "lstm": {"window": 12, "hidden": 4, "epochs": 1, "samples": 200},
+    "graph-wavenet": {"window": 6, "channels": 4, "skip": 8, "end": 8, "epochs": 1, "steps": 2},
     "stgnn": {"hidden": 4, "recipe": {"epochs": 1}, "device": "cpu"},
 }
 HORIZONS = (1, 3)

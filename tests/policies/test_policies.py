@@ -10,6 +10,7 @@ import pytest
 from by_hand import constant
 
 from metalore.policies import NAMES, Fixed, PolicyError, make_policy
+from metalore.policies.base import part_of
 from metalore.scenario import load
 from metalore.world import World
 
@@ -34,6 +35,11 @@ def decide(name: str, world: World) -> list[float]:
     """The first station's shares in environment 0."""
     shares: list[float] = make_policy(name)(world)[0, 0].tolist()
     return shares
+
+
+def test_parts_are_shares_also_where_sums_left_crumbs() -> None:
+    requests, updates = np.array([3.0, 0.0, -9e-16, -9e-16, 1e-15]), np.array([1.0, 0.0, 11.0, 1e-15, -2e-15])
+    np.testing.assert_array_equal(part_of(requests, updates), [0.75, 0.5, 0.0, 0.0, 1.0])
 
 
 # -- interface ---------------------------------------------------------------------------------------------------------

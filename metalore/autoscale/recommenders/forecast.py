@@ -15,9 +15,14 @@ from metalore.autoscale.recommender import Advice, Recommender, State
 class ForecastQuantile(Recommender):
     """What is expected until the next change can take effect, at its highest, and some more.
 
+    A zone that is full uses what it has, whatever it would need, and a forecast made from its use expects no more. So
+    it gets a part more than it uses, until it is full no longer.
+
     Attributes:
         level: quantile, one of those forecast; at 0.9 one interval in ten is expected to use more.
         headroom: part that is added, so that a server that is used as expected is not full.
+        full: part of what a zone has beyond which its use does not show its demand.
+        relief: part of its use that such a zone gets more, at least.
     """
 
     name: ClassVar[str] = "forecast"
@@ -25,11 +30,23 @@ class ForecastQuantile(Recommender):
 
     level: float = 0.9
     headroom: float = 0.1
+    full: float = 0.9
+    relief: float = 0.5
 
     def recommend(self, seen: Seen, state: State) -> Advice:
         if seen.forecasts is None:
-            wanted = np.full(seen.allocated.shape, np.nan)
-        else:
-            wanted = seen.forecasts.highest(self.level, seen.now_s, seen.lead_s) * (1 + self.headroom)
+            return Advice(np.full(seen.allocated.shape, np.nan), (_NOTHING,) * len(seen.allocated), state)
+        expected = seen.forecasts.highest(self.level, seen.now_s, seen.lead_s) * (1 + self.headroom)
+        used = seen.usage.latest(seen.now_s)
+        full = used > self.full * seen.allocated
+        wanted = np.where(full, np.fmax(expected, used * (1 + self.relief)), expected)
         what = f"{self.level:g} quantile of the next {seen.lead_s:g} s and {self.headroom:.0%}"
-        return Advice(wanted, tuple(Reason(self.name, f"{what}: {in_words(row)}") for row in wanted), state)
+        reasons = tuple(self._reason(what, *rows) for rows in zip(wanted, wanted > expected, strict=True))
+        return Advice(wanted, reasons, state)
+
+    def _reason(self, what: str, wanted: np.ndarray, relieved: np.ndarray) -> Reason:
+        also = f", or {self.relief:.0%} more than was used where it was full" if relieved.any() else ""
+        return Reason(self.name, f"{what}{also}: {in_words(wanted)}")
+
+
+_NOTHING = Reason("forecast-missing", "forecast is missing")

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from metalore.autoscale.model import Reason, Seen, in_words
+from metalore.autoscale.model import Reason, Seen, in_words, touched
 from metalore.autoscale.recommender import Advice, Recommender, State
 
 
@@ -28,9 +28,7 @@ class Foresight(Recommender):
     headroom: float = 0.1
 
     def recommend(self, seen: Seen, state: State) -> Advice:
-        first = int(np.searchsorted(self.times, seen.now_s))
-        last = max(int(np.searchsorted(self.times, seen.now_s + seen.lead_s)), first + 1)
-        ahead = self.demand[first:last]
+        ahead = self.demand[touched(self.times, seen.usage.interval_s, seen.now_s, seen.lead_s)]
         known = len(ahead) > 0
         wanted = ahead.max(axis=0) * (1 + self.headroom) if known else np.full(seen.allocated.shape, np.nan)
         what = f"the next {seen.lead_s:g} s and {self.headroom:.0%}" if known else "the future ends here"

@@ -61,7 +61,7 @@ class HorizontalRule(Recommender):
     def _desired(self, seen: Seen, replicas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean use [z, r], NaN if not known, and the replicas that it asks for."""
         usage, shape = seen.usage, replicas.shape
-        recent = usage.since(seen.now_s - (self.intervals + 0.5) * usage.interval_s).used / seen.allocated
+        recent = usage.recent(self.intervals, seen.now_s).used / seen.allocated
         known = (~np.isnan(recent)).sum(axis=0)
         total = np.nansum(recent, axis=0)
         use = np.divide(total, known, out=np.full(shape, np.nan), where=known > 0)

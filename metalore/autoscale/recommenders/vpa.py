@@ -176,7 +176,7 @@ class VerticalRule(Recommender):
         given = seen.allocated[:, _SIZED]
         difference = (np.abs(given - target) / given).sum(axis=1)
         age_s = seen.now_s - state["since"]
-        newest = seen.usage.since(seen.now_s - 1.5 * seen.usage.interval_s).out_of_memory
+        newest = seen.usage.recent(1, seen.now_s).out_of_memory
         ran_out = newest.any(axis=0) if newest is not None else np.zeros(len(given), bool)
         far = difference >= self.change
         cases = {

@@ -1,1 +1,1 @@
-"""Forecasters without a graph: what everything else has to beat. Made by name in :mod:`metalore.forecast.registry`."""
+"""What everything else has to beat. Made by name in :mod:`metalore.forecast.registry`."""

@@ -32,6 +32,7 @@ class Boosting(PointForecaster):
     """
 
     name = "boosting"
+    can_be_kept = False
 
     def __init__(
         self, window: int = 12, trees: int = 400, leaves: int = 31, rate: float = 0.08, samples: int = 300_000

@@ -18,6 +18,8 @@ from metalore.forecast.weights import Arrays
 class _FromThePast(PointForecaster):
     """What a gap in the past hides is replaced by the newest known value, or else by the hour's usual one."""
 
+    seeded = False
+
     _usual: Usual
 
     def _fit_point(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metalore.forecast._device import device_of
+from metalore.forecast.early_stopping import train_epochs
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.forecaster import QUANTILES, Forecaster, Progress
 from metalore.forecast.panel import Panel
@@ -94,7 +95,7 @@ class GRU(Forecaster):
         if min(window, hidden, own, epochs, patience, samples, batch) < 1 or not rate > 0:
             raise ForecastError(f"{self.name} needs sizes, epochs and a rate above 0")
         self.window, self.hidden, self.own, self.epochs, self.patience = window, hidden, own, epochs, patience
-        self.samples, self.batch, self.rate, self.device = samples, batch, rate, torch.device(device)
+        self.samples, self.batch, self.rate, self.device = samples, batch, rate, device_of(device)
 
     def _fit(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         self._scaler = Scaler.fit(panel, split)
@@ -124,19 +125,20 @@ class GRU(Forecaster):
         train = split.origins("train", self.horizons, self.window)
         validation = split.origins("validation", self.horizons, self.window)
         validation = validation[:: max(1, len(validation) * len(panel.zones) // self.samples)]
-        best, best_state, since = np.inf, copy.deepcopy(self._network.state_dict()), 0
-        for epoch in range(self.epochs):
-            self._epoch(panel, train, random, optimizer)
+
+        def validate() -> float:
             loss = self._validation_loss(panel, validation)
             schedule.step(loss)
-            since += 1
-            if loss < best:
-                best, best_state, since = loss, copy.deepcopy(self._network.state_dict()), 0
-            if progress:
-                progress(epoch + 1, self.epochs, f"validation loss {loss:.4f}, best {best:.4f}")
-            if since >= self.patience:
-                break
-        self._network.load_state_dict(best_state)
+            return loss
+
+        train_epochs(
+            self._network,
+            lambda: self._epoch(panel, train, random, optimizer),
+            validate,
+            self.epochs,
+            self.patience,
+            progress,
+        )
 
     def _epoch(
         self, panel: Panel, train: np.ndarray, random: np.random.Generator, optimizer: torch.optim.Optimizer

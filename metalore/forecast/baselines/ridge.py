@@ -10,7 +10,6 @@ import numpy as np
 from metalore.forecast.errors import ForecastError
 from metalore.forecast.features import Features
 from metalore.forecast.forecaster import PointForecaster, Progress
-from metalore.forecast.history import Usual
 from metalore.forecast.panel import Panel
 from metalore.forecast.scaling import Scaler
 from metalore.forecast.splits import Part, Split
@@ -39,6 +38,7 @@ class Ridge(PointForecaster):
     """
 
     name = "ridge"
+    seeded = False
 
     def __init__(self, window: int = 24, penalties: tuple[float, ...] = PENALTIES, refit: bool = True) -> None:
         if window < 1 or not penalties or min(penalties) <= 0:
@@ -73,13 +73,13 @@ class Ridge(PointForecaster):
     def _point_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         coefficients = {f"coefficients.{h}.{f}": array for (h, f), array in self._coefficients.items()}
         choice = [[h, f, penalty, whole] for (h, f), (penalty, whole) in self._choice.items()]
-        facts = {"features": self._features.facts(), "choice": choice}
-        return facts, {**coefficients, **self._scaler.state(), **self._features.usual.state()}
+        features, arrays = self._features.state()
+        return {"features": features, "choice": choice}, {**coefficients, **self._scaler.state(), **arrays}
 
     def _restore_point(self, facts: Mapping[str, Any], arrays: Arrays) -> None:
         zones, targets = len(self.zones), len(self.targets)
         self._scaler = Scaler.taken(arrays, zones, targets)
-        self._features = Features(self.window, **facts["features"], usual=Usual.taken(arrays, zones, targets))
+        self._features = Features.taken(self.window, facts["features"], arrays, self.fitted_frame())
         self._choice = {(h, f): (penalty, whole) for h, f, penalty, whole in facts["choice"]}
         numbers = self._design(self.fitted_frame(), np.zeros(1, np.int64), 0, 0).shape[-1]
         self._coefficients = {

@@ -40,6 +40,7 @@ class Smoothing(PointForecaster):
     """
 
     name = "smoothing"
+    seeded = False
 
     def _fit_point(self, panel: Panel, split: Split, seed: int, progress: Progress | None) -> None:
         train = split.rows("train")
