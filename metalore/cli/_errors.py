@@ -7,8 +7,9 @@ from pathlib import Path
 from types import TracebackType
 
 CLI_EXTRA = frozenset({"jinja2", "matplotlib", "pandas", "pyarrow", "rich", "tomlkit", "typer"})
+KUBERNETES_EXTRA = frozenset({"httpx2", "lightkube"})
 LEARN_EXTRA = frozenset({"safetensors", "stable_baselines3", "tensorboard", "torch"})
-"""Modules that come with `metalore[cli]` and with `metalore[learn]`."""
+"""Modules that come with `metalore[cli]`, `metalore[kubernetes]` and `metalore[learn]`."""
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -17,7 +18,7 @@ def sentence_of(error: BaseException) -> str | None:
     """What to tell about an error, in one sentence; None for a bug, which deserves its traceback."""
     if isinstance(error, ModuleNotFoundError):
         module = (error.name or "").partition(".")[0]
-        for extra, modules in (("cli", CLI_EXTRA), ("learn", LEARN_EXTRA)):
+        for extra, modules in (("cli", CLI_EXTRA), ("kubernetes", KUBERNETES_EXTRA), ("learn", LEARN_EXTRA)):
             if module in modules:
                 return f'{module} is missing: pip install "metalore[{extra}]"'
         return None
