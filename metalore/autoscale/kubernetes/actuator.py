@@ -36,7 +36,7 @@ from metalore.autoscale.kubernetes.zone import (
     template_of,
     zones_of,
 )
-from metalore.autoscale.model import BANDWIDTH, CPU, MEMORY, Decision, in_words
+from metalore.autoscale.model import BANDWIDTH, CPU, MEMORY, RESOURCES, Decision, in_words
 
 STALE_TRIES = 3
 """How often a patch is made anew when the Deployment has changed meanwhile."""
@@ -116,6 +116,7 @@ class KubernetesZones(Actuator):
         zones = self._look(self._patience())
         self._check(zones)
         self.zones = tuple(sorted(zones))
+        self._given = np.full((len(zones), len(RESOURCES)), np.nan)
         self._given = self._amounts(zones)
 
     def _check(self, zones: Mapping[str, Zone]) -> None:
@@ -153,7 +154,7 @@ class KubernetesZones(Actuator):
     def _amounts(self, zones: Mapping[str, Zone]) -> np.ndarray:
         """[z, r]; of a zone that is gone, or has no sizes any more, what it had last."""
         amounts = np.array([_row(zones.get(name), self._settings) for name in self.zones])
-        return np.where(np.isnan(amounts), getattr(self, "_given", amounts), amounts)
+        return np.where(np.isnan(amounts), self._given, amounts)
 
     # -- acting --------------------------------------------------------------------------------------------------------
 

@@ -159,7 +159,7 @@ class Cluster:
             leaseDurationSeconds=max(1, round(lease.lease_s)),
             leaseTransitions=lease.transitions,
             renewTime=now,
-            acquireTime=now,
+            acquireTime=lease.acquired or now,
         )
         meta = ObjectMeta(name=name, namespace=self.namespace, resourceVersion=lease.version or None)
         written = LeaseObject(metadata=meta, spec=spec)
@@ -176,6 +176,7 @@ def _lease(found: LeaseObject) -> Lease:
         holder=spec.holderIdentity or "",
         lease_s=float(spec.leaseDurationSeconds or 0),
         renewed=str(spec.renewTime or ""),
+        acquired=spec.acquireTime,
         transitions=spec.leaseTransitions or 0,
         version=meta.resourceVersion or "",
     )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Protocol
 
 from metalore.autoscale.errors import AutoscaleError
@@ -52,6 +53,7 @@ class Lease:
         holder: identity; empty: nobody.
         lease_s: how long its holder said that it lasts.
         renewed: time of the last renewal on the holder's clock, which is looked at for nothing but a difference.
+        acquired: time on the holder's clock when it became the holder.
         transitions: how often the holder changed.
         version: resource version, which an update must name.
     """
@@ -59,6 +61,7 @@ class Lease:
     holder: str
     lease_s: float
     renewed: str = ""
+    acquired: datetime | None = None
     transitions: int = 0
     version: str = ""
 
@@ -87,11 +90,12 @@ def may_take(sight: Sight, identity: str, now_s: float, settings: LeaseSettings)
 
 
 def taken(lease: Lease | None, identity: str, settings: LeaseSettings) -> Lease:
-    """The lease as its new or old holder writes it; when it was renewed is added in writing."""
+    """The lease as its new or old holder writes it; times that are not known are added in writing."""
     if lease is None:
         return Lease(identity, settings.lease_s)
-    changes = lease.holder != identity
-    return replace(lease, holder=identity, lease_s=settings.lease_s, transitions=lease.transitions + changes)
+    if lease.holder == identity:
+        return replace(lease, lease_s=settings.lease_s)
+    return Lease(identity, settings.lease_s, transitions=lease.transitions + 1, version=lease.version)
 
 
 class Leases(Protocol):

@@ -54,11 +54,11 @@ def metrics_of(text: str) -> dict[str, float]:
     return values
 
 
-def used(before: Look | None, now: Look) -> tuple[float, float, float]:
+def used(before: Look, now: Look) -> tuple[float, float, float]:
     """Cores, MB and Mbit/s between two looks; NaN where not known, also after a counter began anew."""
     memory = now.values.get(MEMORY_BYTES, np.nan) / 1e6
     cores = np.nan
-    if before is not None and now.time_s > before.time_s:
+    if now.time_s > before.time_s:
         spent = now.values.get(CPU_SECONDS, np.nan) - before.values.get(CPU_SECONDS, np.nan)
         cores = spent / (now.time_s - before.time_s) if spent >= 0 else np.nan
     return cores, memory, now.values.get(BANDWIDTH_MBPS, np.nan)
@@ -102,7 +102,8 @@ class ZoneMetrics:
             raise AutoscaleError(f"{address!r} is no address of zones; http://zone-{{zone}}:8080/metrics would be one")
         self._zones, self._now, self._interval_s, self._fetch = tuple(zones), now, interval_s, fetch
         self._addresses = [address.replace("{zone}", zone) for zone in zones]
-        self._last: list[Look | None] = [None] * len(zones)
+        self._last: list[Look] = []
+        self._looked_s = -np.inf
         self._times: deque[float] = deque(maxlen=kept)
         self._used: deque[np.ndarray] = deque(maxlen=kept)
         self._users: deque[np.ndarray] = deque(maxlen=kept)
@@ -110,14 +111,21 @@ class ZoneMetrics:
     def __call__(self) -> Usage:
         """Ask all zones; usage up to now."""
         now_s = self._now()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            looks = [Look(now_s, metrics_of(text)) for text in pool.map(self._fetch, self._addresses)]
-        if self._last[0] is not None and (not self._times or now_s - self._interval_s > self._times[-1]):
-            self._times.append(now_s - self._interval_s)
-            self._used.append(np.array([used(before, look) for before, look in zip(self._last, looks, strict=True)]))
-            self._users.append(np.array([look.values.get(USERS, np.nan) for look in looks]))
-        self._last = list(looks)
+        if now_s - self._looked_s >= self._interval_s / 2:  # a shorter one would say little about CPU
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                looks = [Look(now_s, metrics_of(text)) for text in pool.map(self._fetch, self._addresses)]
+            self._remember(looks)
+            self._last, self._looked_s = looks, now_s
         if not self._times:
             return Usage.nothing(self._zones, self._interval_s)
         others = {"active_users": np.stack(self._users)}
         return Usage(np.array(self._times), self._zones, np.stack(self._used), self._interval_s, None, others)
+
+    def _remember(self, looks: Sequence[Look]) -> None:
+        """The interval between the looks before and these; it begins at a multiple of its length."""
+        start_s = self._interval_s * round((looks[0].time_s - self._interval_s) / self._interval_s)
+        if not self._last or (self._times and start_s <= self._times[-1]):
+            return
+        self._times.append(start_s)
+        self._used.append(np.array([used(before, look) for before, look in zip(self._last, looks, strict=True)]))
+        self._users.append(np.array([look.values.get(USERS, np.nan) for look in looks]))
