@@ -169,7 +169,8 @@ class KubernetesZones(Actuator):
         patience = self._patience()
         zones = self._look(patience)
         problems = [
-            f"zone {name!r} is new; a controller that starts again will see it" for name in zones.keys() - self.zones
+            f"zone {name!r} is new; a controller that starts again will see it"
+            for name in sorted(zones.keys() - self.zones)
         ]
         grows = (decision.after > decision.before).any(axis=1)
         for z in np.argsort(grows, kind="stable").tolist():
@@ -306,11 +307,11 @@ def _name(zone: Zone) -> str:
     return (zone.deployment.metadata and zone.deployment.metadata.name) or ""
 
 
-def causes_of(error: Exception) -> dict[str, str]:
-    """Causes in a server's answer that name a field manager, by field."""
+def causes_of(error: Exception) -> list[tuple[str, str]]:
+    """Causes in a server's answer that name a field manager: field and message; a field may have several owners."""
     details = error.status.details if isinstance(error, ApiError) and error.status else None
     causes = (details.causes if details else None) or ()
-    return {c.field or "": c.message or "" for c in causes if c.reason == "FieldManagerConflict"}
+    return [(c.field or "", c.message or "") for c in causes if c.reason == "FieldManagerConflict"]
 
 
 def _is_stale(error: Exception) -> bool:
@@ -322,8 +323,8 @@ def in_a_sentence(error: Exception) -> str:
     """What the server said, or that it said nothing."""
     managers = owners(causes_of(error))
     if managers:
-        fields = ", ".join(causes_of(error))
-        return f"{', '.join(managers)} owns {fields}, and nothing is taken from it unless take_over names it"
+        fields = dict(causes_of(error))
+        return f"{', '.join(managers)} owns {', '.join(fields)}, and nothing is taken from it unless take_over names it"
     code = code_of(error)
     if code:
         return f"the API server says {code}: {' '.join(str(error).split())}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -111,9 +111,9 @@ def pod_patch(name: str, sizes: Sizes, settings: KubernetesSettings) -> dict[str
 # -- conflicts ---------------------------------------------------------------------------------------------------------
 
 
-def owners(causes: Mapping[str, str]) -> list[str]:
-    """Field managers in the way, from the causes of a conflict (field: message)."""
-    found = [message.split('"')[1] for message in causes.values() if message.count('"') >= 2]
+def owners(causes: Sequence[tuple[str, str]]) -> list[str]:
+    """Field managers in the way, from the causes of a conflict (field and message)."""
+    found = [message.split('"')[1] for _, message in causes if message.count('"') >= 2]
     return list(dict.fromkeys(found))
 
 

@@ -190,6 +190,14 @@ def test_anothers_fields_are_not_taken() -> None:
     assert (event["reason"], event["type"]) == ("ResizeFailed", "Warning")
 
 
+def test_a_field_with_several_owners_is_not_taken_if_one_of_them_is_not_listed() -> None:
+    zones = Zones(FakeServer(deployment()), KubernetesSettings(dry_run=False, take_over=("kubectl",)))
+    shared = (*FOREIGN, ("FieldManagerConflict", ".spec.cpu", 'conflict with "kubectl" using apps/v1'))
+    zones.server.trouble = [refusal(409, "Apply failed", causes=shared)]
+    assert "vpa, kubectl owns .spec.cpu" in zones.actuator.apply(decision(ONE, BIG)).problems[0]
+    assert zones.server.patched() == ["deployments/a"]
+
+
 def test_unless_a_setting_says_so() -> None:
     zones = Zones(FakeServer(deployment()), KubernetesSettings(dry_run=False, take_over=("vpa",)))
     zones.server.trouble = [refusal(409, "Apply failed", causes=FOREIGN)]

@@ -237,8 +237,8 @@ def test_resizing_in_place_notes_what_was_given_beside_the_template() -> None:
 
 
 def test_fields_are_taken_only_from_managers_that_are_listed() -> None:
-    causes = {".a": 'conflict with "kubectl" using apps/v1', ".b": 'conflict with "vpa" using apps/v1'}
-    assert owners(causes) == ["kubectl", "vpa"]
+    causes = [(".a", 'conflict with "vpa" using apps/v1'), (".a", 'conflict with "kubectl" using apps/v1')]
+    assert owners([*causes, *causes]) == ["vpa", "kubectl"]
     settings = KubernetesSettings(take_over=("kubectl",))
     assert may_take_over(["kubectl"], settings)
     assert not may_take_over(["kubectl", "vpa"], settings)
