@@ -323,8 +323,8 @@ def in_a_sentence(error: Exception) -> str:
     """What the server said, or that it said nothing."""
     managers = owners(causes_of(error))
     if managers:
-        fields = dict(causes_of(error))
-        return f"{', '.join(managers)} owns {', '.join(fields)}, and nothing is taken from it unless take_over names it"
+        fields = ", ".join(dict(causes_of(error)))
+        return f"{fields}: owned by {', '.join(managers)}, and taken only from managers that take_over lists"
     code = code_of(error)
     if code:
         return f"the API server says {code}: {' '.join(str(error).split())}"

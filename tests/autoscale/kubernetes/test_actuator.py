@@ -184,7 +184,7 @@ def test_anothers_fields_are_not_taken() -> None:
     zones.server.trouble = [refusal(409, "Apply failed", causes=FOREIGN)]
     applied = zones.actuator.apply(decision(ONE, BIG))
     assert applied.done.tolist() == [False]
-    assert applied.problems == ("zone 'a': vpa owns .spec.cpu, and nothing is taken from it unless take_over names it",)
+    assert applied.problems == ("zone 'a': .spec.cpu: owned by vpa, and taken only from managers that take_over lists",)
     assert zones.server.patched() == ["deployments/a"]
     (event,) = zones.server.events()
     assert (event["reason"], event["type"]) == ("ResizeFailed", "Warning")
@@ -194,7 +194,7 @@ def test_a_field_with_several_owners_is_not_taken_if_one_of_them_is_not_listed()
     zones = Zones(FakeServer(deployment()), KubernetesSettings(dry_run=False, take_over=("kubectl",)))
     shared = (*FOREIGN, ("FieldManagerConflict", ".spec.cpu", 'conflict with "kubectl" using apps/v1'))
     zones.server.trouble = [refusal(409, "Apply failed", causes=shared)]
-    assert "vpa, kubectl owns .spec.cpu" in zones.actuator.apply(decision(ONE, BIG)).problems[0]
+    assert ".spec.cpu: owned by vpa, kubectl, and" in zones.actuator.apply(decision(ONE, BIG)).problems[0]
     assert zones.server.patched() == ["deployments/a"]
 
 
