@@ -147,7 +147,7 @@ def _container(zone: ZoneServerSpec, image: str, most: float) -> dict[str, Any]:
         "name": "zone",
         "image": image,
         "args": ["zone", *(f"--{name}={value}" for name, value in arguments.items())],
-        "ports": [{"name": "http", "containerPort": PORT}],
+        "ports": [{"name": "http", "protocol": "TCP", "containerPort": PORT}],
         "resources": {"requests": sizes, "limits": sizes},
         "securityContext": container_security(),
         "startupProbe": health | {"failureThreshold": 30, "periodSeconds": 2},
@@ -163,7 +163,7 @@ def _service(zone: ZoneServerSpec) -> dict[str, Any]:
         "metadata": {"name": zone.name, "labels": _labels(zone)},
         "spec": {
             "selector": {ZONE: zone.name},
-            "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
+            "ports": [{"name": "http", "protocol": "TCP", "port": PORT, "targetPort": "http"}],
         },
     }
 
