@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := PASSIVE
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo model test lint bench docs clean
+.PHONY: help demo model test test-kubernetes lint bench docs clean
 
 help:            ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 20
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -24,6 +24,10 @@ model: $(VENV)/installed   ## set up, then: the small model that `metalore serve
 
 test: $(VENV)/installed lint   ## set up, then lint and the whole test suite
 	$(BIN)/python -m pytest -q
+
+test-kubernetes: $(VENV)/installed   ## tests on a real API server, which is built first (Debian 12, as root, some minutes)
+	nice -n 15 tools/kube-testbed build
+	$(BIN)/python -m pytest -q tests/kubernetes
 
 lint: $(VENV)/installed   ## formatting, lint, types, and the direction of imports
 	$(BIN)/ruff format --check .

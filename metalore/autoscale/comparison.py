@@ -24,7 +24,7 @@ from metalore.autoscale.model import CPU, MEMORY, Usage
 from metalore.autoscale.recommender import Recommender
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.recommenders.threshold import Threshold
-from metalore.autoscale.registry import check_recommender, make_recommender
+from metalore.autoscale.registry import make_recommender, read_recommender
 from metalore.autoscale.safety import Safety
 from metalore.autoscale.simulated import Policy, Row, SimulatedCity
 from metalore.intervals import Estimate, bootstrap_mean, paired_difference
@@ -140,9 +140,7 @@ def candidate(text: str, scenario: Scenario) -> Candidate:
     Raises:
         AutoscaleError: no such recommender or setting.
     """
-    name, _, rest = text.partition(":")
-    settings: dict[str, Any] = dict(_setting(part, text) for part in rest.split(",") if part)
-    check_recommender(name, settings)
+    name, settings = read_recommender(text)
     if name == Threshold.name:
         cores = max(station.compute_gcycle_s for station in scenario.stations) / scenario.core_ghz
         settings = {"scale": cores / Threshold.most[CPU]} | settings
@@ -155,14 +153,6 @@ def candidate(text: str, scenario: Scenario) -> Candidate:
         return make_recommender(name, **given, **settings)
 
     return make
-
-
-def _setting(part: str, text: str) -> tuple[str, float]:
-    word, _, value = part.partition("=")
-    try:
-        return word.strip(), float(value)
-    except ValueError:
-        raise AutoscaleError(f"{text!r} sets {part!r}; a setting is a name, =, and a number") from None
 
 
 # -- running -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
-from metalore.autoscale.errors import unknown
+from metalore.autoscale.errors import AutoscaleError, unknown
 from metalore.autoscale.recommender import Recommender
 from metalore.autoscale.recommenders.forecast import ForecastQuantile
 from metalore.autoscale.recommenders.foresight import Foresight
@@ -47,3 +47,23 @@ def check_recommender(name: str, settings: Iterable[str]) -> None:
     for setting in settings:
         if setting not in known:
             raise unknown("setting", setting, known, name)
+
+
+def read_recommender(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and settings of a recommender as a person writes it: a name, or one like `forecast:headroom=0.2,level=0.9`.
+
+    Raises:
+        AutoscaleError: no such recommender or setting.
+    """
+    name, _, rest = text.partition(":")
+    settings: dict[str, Any] = dict(_setting(part, text) for part in rest.split(",") if part)
+    check_recommender(name, settings)
+    return name, settings
+
+
+def _setting(part: str, text: str) -> tuple[str, float]:
+    word, _, value = part.partition("=")
+    try:
+        return word.strip(), float(value)
+    except ValueError:
+        raise AutoscaleError(f"{text!r} sets {part!r}; a setting is a name, =, and a number") from None

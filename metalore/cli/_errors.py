@@ -7,9 +7,10 @@ from pathlib import Path
 from types import TracebackType
 
 CLI_EXTRA = frozenset({"jinja2", "matplotlib", "pandas", "pyarrow", "rich", "tomlkit", "typer"})
+KUBERNETES_EXTRA = frozenset({"httpx2", "lightkube"})
 LEARN_EXTRA = frozenset({"safetensors", "stable_baselines3", "tensorboard", "torch"})
 SERVE_EXTRA = frozenset({"fastapi", "prometheus_client", "starlette", "uvicorn"})
-"""Modules that come with `metalore[cli]`, `metalore[learn]` and `metalore[serve]`."""
+"""Modules that come with the extras of these names."""
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -18,7 +19,8 @@ def sentence_of(error: BaseException) -> str | None:
     """What to tell about an error, in one sentence; None for a bug, which deserves its traceback."""
     if isinstance(error, ModuleNotFoundError):
         module = (error.name or "").partition(".")[0]
-        for extra, modules in (("cli", CLI_EXTRA), ("learn", LEARN_EXTRA), ("serve", SERVE_EXTRA)):
+        extras = {"cli": CLI_EXTRA, "kubernetes": KUBERNETES_EXTRA, "learn": LEARN_EXTRA, "serve": SERVE_EXTRA}
+        for extra, modules in extras.items():
             if module in modules:
                 return f'{module} is missing: pip install "metalore[{extra}]"'
         return None

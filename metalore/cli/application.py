@@ -22,6 +22,7 @@ from metalore.cli import (
     simulate,
     telemetry,
     train,
+    zone,
 )
 from metalore.cli._errors import sentence_of
 
@@ -80,3 +81,4 @@ app.command("telemetry")(telemetry.telemetry)
 app.add_typer(forecast.app, name="forecast")
 app.add_typer(autoscale.app, name="autoscale")
 app.command("serve")(serve.serve)
+app.add_typer(zone.app, name="zone")

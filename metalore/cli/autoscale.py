@@ -53,10 +53,83 @@ SafetySettings = Annotated[
 Reference = Annotated[str, typer.Option("--reference", metavar="NAME", help="Whom differences are taken to.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep results.csv and summary.json there.")]
 
+# Of a controller:
+ActuatorName = Annotated[
+    str | None, typer.Option("--actuator", metavar="NAME", help="kubernetes: Deployments with a zone's label.")
+]
+Apply = Annotated[bool, typer.Option("--apply", help="Act. Otherwise it is a dry run.")]
+OneRecommender = Annotated[
+    str, typer.Option("--recommender", metavar="NAME", help="Also with settings, like hpa:target=0.6.")
+]
+KeptForecaster = Annotated[str | None, typer.Option("--forecaster", metavar="FOLDER", help="A kept forecaster.")]
+UsageAddress = Annotated[
+    str, typer.Option("--usage", metavar="URL", help="Metrics of a zone, in which {zone} stands for its name.")
+]
+KubernetesOverride = Annotated[
+    list[str] | None,
+    typer.Option("--kubernetes", metavar="NAME=VALUE", help="Like take_over=kubectl or lease_s=30; repeatable."),
+]
+Namespace = Annotated[str | None, typer.Option("--namespace", metavar="NAME", help="Unset: the kubeconfig's.")]
+KubeConfig = Annotated[str | None, typer.Option("--kubeconfig", metavar="FILE")]
+ClusterContext = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Of the kubeconfig.")]
+HealthHost = Annotated[str, typer.Option("--health-host", metavar="ADDRESS", help="Where probes are answered.")]
+HealthPort = Annotated[int | None, typer.Option("--health-port", metavar="P", help="Unset: no probes.")]
+Ticks = Annotated[int | None, typer.Option("--ticks", metavar="N", help="End after so many turns.")]
 
-@app.callback()
-def _autoscale() -> None:
-    """Size zones ahead of demand."""
+
+@app.callback(invoke_without_command=True)
+def autoscale(
+    context: typer.Context,
+    actuator: ActuatorName = None,
+    apply: Apply = False,
+    recommender: OneRecommender = "forecast",
+    forecaster: KeptForecaster = None,
+    usage: UsageAddress = "http://{zone}:8080/metrics",
+    interval: Interval = 60.0,
+    safety: SafetySettings = None,
+    kubernetes: KubernetesOverride = None,
+    namespace: Namespace = None,
+    kubeconfig: KubeConfig = None,
+    cluster_context: ClusterContext = None,
+    health_host: HealthHost = "127.0.0.1",
+    health_port: HealthPort = None,
+    ticks: Ticks = None,
+) -> None:
+    """Size zones ahead of demand: compare recommenders, or run one on a cluster.
+
+    Without --apply nothing is written to the cluster: its server checks every
+    change, and what would be done is printed.
+
+    [bold]Examples[/bold]
+
+        metalore autoscale compare city-30
+
+        metalore autoscale --actuator kubernetes --recommender hpa --namespace metalore
+
+        metalore autoscale --actuator kubernetes --forecaster kept/ridge --apply
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if actuator == "simulated":
+        raise typer.BadParameter("the simulated city runs in `metalore autoscale compare`", param_hint="--actuator")
+    if actuator != "kubernetes":
+        raise typer.BadParameter("kubernetes is the one that runs on its own", param_hint="--actuator")
+    from metalore.cli._kubernetes import run
+
+    run(
+        apply=apply,
+        recommender=recommender,
+        safety=safety_of(safety or ()),
+        interval_s=interval,
+        usage=usage,
+        forecaster=forecaster,
+        settings=kubernetes or (),
+        namespace=namespace,
+        kubeconfig=kubeconfig,
+        context=cluster_context,
+        health=None if health_port is None else (health_host, health_port),
+        ticks=ticks,
+    )
 
 
 @app.command("compare")

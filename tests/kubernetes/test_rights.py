@@ -1,0 +1,130 @@
+"""The Role of deploy/ is enough for everything that the controller does, and for nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+import yaml
+from kubernetes.cities import IMPATIENT, ROOT, City, SystemClock, until
+from lightkube import Client, codecs
+from lightkube.config import client_adapter
+from lightkube.config.kubeconfig import SingleConfig
+from lightkube.config.models import User
+from lightkube.core.exceptions import ApiError
+from lightkube.resources.apps_v1 import Deployment
+from lightkube.resources.coordination_v1 import Lease
+from lightkube.resources.core_v1 import Pod, Secret
+from lightkube.resources.rbac_authorization_v1 import Role
+
+from metalore.autoscale import Decision, Reason
+from metalore.autoscale.kubernetes import Cluster, Election, KubernetesSettings, KubernetesZones, LeaseSettings
+from metalore.autoscale.kubernetes.actuator import in_a_sentence
+
+RIGHTS = ROOT / "deploy/base/autoscaler/rbac.yaml"
+ONLY_NEWER = {("pods/resize", "patch")}
+"""What Kubernetes 1.20 has no use for."""
+
+
+class Recorder(httpx2.BaseTransport):
+    """Passes requests on and notes what was asked for."""
+
+    def __init__(self, config: SingleConfig) -> None:
+        assert config.user is not None
+        verify = client_adapter.verify_cluster(config.cluster, config.user, config.abs_file)
+        self._inner, self.used = httpx2.HTTPTransport(verify=verify), set[tuple[str, str]]()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        _, found, rest = request.url.path.partition("/namespaces/")
+        if found:
+            _, plural, *name = rest.split("/")
+            verb = {"GET": "get" if name else "list", "POST": "create", "PUT": "update", "PATCH": "patch"}
+            self.used.add((plural, verb[request.method]))
+        return self._inner.handle_request(request)
+
+
+def as_service_account(city: City) -> SingleConfig:
+    """The controller's identity, with the Role of deploy/."""
+    for thing in codecs.load_all_yaml(RIGHTS.read_text(encoding="utf-8")):
+        if thing.kind == "RoleBinding":
+            thing.subjects[0].namespace = city.namespace
+        city.client.apply(thing, field_manager="kubectl")
+    config = city.testbed.config()
+    answer = client_adapter.Client(config, client_adapter.ConnectionParams()).post(
+        f"/api/v1/namespaces/{city.namespace}/serviceaccounts/metalore-autoscaler/token",
+        json={"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}},
+    )
+    answer.raise_for_status()
+    return config._replace(user=User(token=answer.json()["status"]["token"]))
+
+
+def test_the_role_is_enough_and_every_part_of_it_is_used(city: City) -> None:
+    config = as_service_account(city)
+    recorder = Recorder(config)
+    cluster = Cluster(config, city.namespace, transport=recorder)
+    election = Election(cluster, "me", SystemClock().now, LeaseSettings())
+    election.step()
+    election.step()
+    assert (election.leads, election.problem) == (True, "")
+    settings = KubernetesSettings(dry_run=False, take_over=("kubectl",))
+    zones = KubernetesZones(cluster, SystemClock(), settings, backoff=IMPATIENT, leads=lambda: election.leads)
+    old = cluster.deployments()
+    city.client.patch(Deployment, "zone-000", {"metadata": {"annotations": {"changed": "meanwhile"}}})
+    cluster.deployments = lambda: old  # type: ignore[method-assign]  # so that it has to look again
+    before = np.array([[0.25, 256.0, 100.0]] * 2)
+    after = np.array([[1.25, 256.0, 100.0], [0.25, 256.0, 100.0]])
+    applied = zones.apply(Decision(0.0, zones.zones, before, after, ((Reason("x", "y"),),) * 2))
+    assert (applied.done.tolist(), applied.problems) == ([True, True], ())
+
+    (role,) = [part for part in yaml.safe_load_all(RIGHTS.read_text(encoding="utf-8")) if part["kind"] == "Role"]
+    granted = {(what, verb) for rule in role["rules"] for what in rule["resources"] for verb in rule["verbs"]}
+    assert granted == recorder.used | ONLY_NEWER
+
+
+@pytest.mark.parametrize(
+    "forbidden",
+    [
+        lambda client: client.delete(Deployment, "zone-000"),
+        lambda client: list(client.list(Secret)),
+        lambda client: client.get(Pod, "any"),
+        lambda client: client.delete(Lease, "metalore-autoscaler"),
+        lambda client: client.get(Lease, "another"),
+        lambda client: list(client.list(Deployment, namespace="default")),
+        lambda client: list(client.list(Deployment, namespace="*")),
+        lambda client: client.patch(Deployment.Scale, "zone-000", {"spec": {"replicas": 9}}),
+        lambda client: client.patch(Deployment.Status, "zone-000", {"status": {"replicas": 9}}),
+        lambda client: client.patch(Deployment, "zone-000", {"spec": {"replicas": 9}}, namespace="default"),
+    ],
+)
+def test_nothing_else_is_allowed(city: City, forbidden: Any) -> None:
+    client = Client(as_service_account(city), namespace=city.namespace)
+    with pytest.raises(ApiError) as caught:
+        forbidden(client)
+    assert caught.value.status.code == 403
+
+
+def test_without_rights_it_says_which_are_missing(city: City) -> None:
+    cluster = Cluster(as_service_account(city), city.namespace)
+    city.client.delete(Role, "metalore-autoscaler")
+    until(lambda: "cannot list resource" in refusal_of(cluster), "the loss of rights")
+
+
+def refusal_of(cluster: Cluster) -> str:
+    try:
+        cluster.deployments()
+    except ApiError as error:
+        return in_a_sentence(error)
+    return ""
+
+
+def test_the_deployment_of_the_controller_is_valid(city: City) -> None:
+    for path in sorted(Path(ROOT / "deploy/base").rglob("*.yaml")):
+        for thing in (
+            codecs.load_all_yaml(path.read_text(encoding="utf-8")) if path.name != "kustomization.yaml" else ()
+        ):
+            if thing.kind == "RoleBinding":
+                thing.subjects[0].namespace = city.namespace
+            city.client.apply(thing, field_manager="kubectl", force=True, dry_run=True)
