@@ -67,6 +67,7 @@ def cost_figure(summary: pd.DataFrame) -> Figure:
             axes.set_ylim(0, min(1.1 * max(axes.dataLim.y1, 1e-3), _WHOLE))
             axes.annotate(
                 "better", (0.01, 0.015), (0.09, 0.11), xycoords="axes fraction", textcoords="axes fraction",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
                 color=GREY, arrowprops={"arrowstyle": "->", "color": GREY, "linewidth": 0.9},
             )  # fmt: skip
         panels[0].set_ylabel("SLO violations (% of zone-intervals)")
@@ -169,6 +170,7 @@ def reason_figure(reasons: pd.DataFrame) -> Figure:
             colour = "#C5CAD1" if code == _OTHERS else looks[str(code)].colour
             axes.barh(np.arange(len(names)), parts, left=left, height=0.7, color=colour, label=str(code), lw=0)
             left = left + parts.to_numpy(float)
+        axes.set_xlim(0, 1.02 * max(float(left.max()), 1e-9))
         axes.set_xlabel("Decisions with each reason (%), added up")
         _name_rows(axes, names)
         codes = [str(code) for code in table.columns] or [""]
@@ -215,7 +217,8 @@ def zone_figure(series: pd.DataFrame, clock_s: float = 0.0) -> Figure:
 
 
 def _course(axes: Axes, own: pd.DataFrame, given: str, used: str, style: LineStyle) -> None:
-    time = own["time_s"].to_numpy(float)
+    own = pd.concat([own, own.tail(1).assign(time_s=own["time_s"].iloc[-1] + own["time_s"].diff().median())])
+    time = own["time_s"].to_numpy(float)  # with the end of the last interval
     axes.fill_between(
         time, 0, 1, where=own["violated"].to_numpy(float) >= 0.5, step="post", color=VERMILLION, alpha=0.18,
         linewidth=0, transform=axes.get_xaxis_transform(), zorder=0,
