@@ -11,9 +11,9 @@ Axes: `t` intervals, `z` zones, `r` resources.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,6 +50,9 @@ MEASURES = {
 
 Result = dict[str, Any]
 """Of one recommender and seed: `recommender`, `seed`, the measures, and `codes`, how often each reason had a part."""
+Series = dict[str, np.ndarray]
+"""A row per zone and interval, zone by zone: `zone`, `time_s` (its beginning), `given_cores, cpu_cores, given_mb,
+memory_mb, latency_ms`, and `violated`, whether the mean latency was above the target or nothing was completed."""
 Progress = Callable[[int, int], None]
 """Is told the intervals done and those in all."""
 
@@ -101,6 +104,13 @@ class Plan:
     def history(self) -> int:
         """Intervals before them."""
         return round(self.history_days * DAY_S / self.interval_s)
+
+
+class Run(NamedTuple):
+    """What one recommender came to on one seed, and its course."""
+
+    result: Result
+    series: Series
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +175,19 @@ def compare(
     forecaster: MakeForecast | None = None,
     progress: Progress | None = None,
 ) -> list[Result]:
-    """Run every candidate on every seed.
+    """Run every candidate on every seed; see :func:`runs`."""
+    return [one.result for one in runs(plan, candidates, seeds, forecaster, progress)]
+
+
+def runs(
+    plan: Plan,
+    candidates: Mapping[str, Candidate],
+    seeds: Sequence[int],
+    forecaster: MakeForecast | None = None,
+    progress: Progress | None = None,
+    finished: Collection[tuple[str, int]] = (),
+) -> Iterator[Run]:
+    """Every candidate on every seed, one after the other.
 
     Args:
         plan: what is run.
@@ -173,17 +195,19 @@ def compare(
         seeds: of worlds.
         forecaster: for candidates that need forecasts; unset: there are none, and the fallback decides.
         progress: see :data:`Progress`.
+        finished: candidates and seeds that are left out.
     """
-    runs = _Progress(progress, len(seeds) * (plan.history + plan.intervals * (1 + len(candidates))))
-    results = []
-    for seed in seeds:
-        demand = run_demand(plan, seed, runs.interval)
-        for name, make in candidates.items():
-            recommender = make(demand)
+    wanted = {seed: [name for name in candidates if (name, seed) not in finished] for seed in seeds}
+    wanted = {seed: names for seed, names in wanted.items() if names}
+    whole = plan.history + plan.intervals
+    told = _Progress(progress, sum(whole + plan.intervals * len(names) for names in wanted.values()))
+    for seed, names in wanted.items():
+        demand = run_demand(plan, seed, told.interval)
+        for name in names:
+            recommender = candidates[name](demand)
             forecast = forecaster(demand.history) if forecaster and recommender.needs_forecasts else None
-            measured = run(plan, demand, recommender, forecast, runs.interval)
-            results.append({"recommender": name, "seed": int(seed)} | measured)
-    return results
+            result, series = run(plan, demand, recommender, forecast, told.interval)
+            yield Run({"recommender": name, "seed": int(seed)} | result, series)
 
 
 class _Progress:
@@ -219,7 +243,7 @@ def run(
     recommender: Recommender,
     forecast: Forecast | None = None,
     told: Callable[[Tick], None] = lambda tick: None,
-) -> Result:
+) -> Run:
     """The days that count under one recommender, measured."""
     world = _world(plan)
     world.restore(demand.state)
@@ -243,7 +267,8 @@ def run(
     controller.tick()
     controller.run(plan.intervals - 1)
     city.advance()
-    return measures(city.rows, plan, demand.peak) | changes.measures(len(city.zones) * plan.days)
+    result = measures(city.rows, plan, demand.peak) | changes.measures(len(city.zones) * plan.days)
+    return Run(result, series(city.rows, city.zones, plan))
 
 
 def _world(plan: Plan) -> World:
@@ -274,9 +299,8 @@ def measures(rows: Sequence[Row], plan: Plan, peak: np.ndarray) -> Result:
         plan: that was run.
         peak: of the demand [z, r].
     """
-    column = {name: np.stack([row[name] for row in rows]) for name in _COLUMNS}  # [t, z] each
-    asked = (column["requests"] > 0) | (column["completed"] > 0)
-    bad = asked & ~(column["latency_ms"] <= plan.latency_target_ms)  # NaN: nothing was completed
+    column = _columns(rows)
+    asked, bad = _judged(column, plan)
     hours = plan.interval_s / HOUR_S
     core_hours, gb_hours = column["given_cores"].sum() * hours, column["given_mb"].sum() * hours / 1000
     most = peak.sum(axis=0) * (1 + plan.headroom) * len(rows) * hours
@@ -292,7 +316,32 @@ def measures(rows: Sequence[Row], plan: Plan, peak: np.ndarray) -> Result:
     }
 
 
+def series(rows: Sequence[Row], zones: Sequence[str], plan: Plan) -> Series:
+    """The course of a run, for figures: in single precision."""
+    column = _columns(rows)
+    times = np.array([float(row["time_s"]) for row in rows])
+    shown = {name: column[name].T.ravel().astype(np.float32) for name in _SHOWN}
+    return {
+        "zone": np.repeat(np.array(zones, object), len(rows)),
+        "time_s": np.tile(times, len(zones)),
+        **shown,
+        "violated": _judged(column, plan)[1].T.ravel(),
+    }
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """[t, z] each."""
+    return {name: np.stack([row[name] for row in rows]) for name in _COLUMNS}
+
+
+def _judged(column: Mapping[str, np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+    """Where there were requests, and where they were late, [t, z]."""
+    asked = (column["requests"] > 0) | (column["completed"] > 0)
+    return asked, asked & ~(column["latency_ms"] <= plan.latency_target_ms)  # NaN: nothing was completed
+
+
 _COLUMNS = ("requests", "completed", "latency_ms", "lost", "cpu_cores", "memory_mb", "given_cores", "given_mb")
+_SHOWN = ("given_cores", "cpu_cores", "given_mb", "memory_mb", "latency_ms")
 
 
 def _ratio(part: float, whole: float) -> float:

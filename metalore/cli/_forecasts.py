@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from metalore.autoscale.comparison import MakeForecast, Plan
     from metalore.forecast import Forecaster, Panel
     from metalore.forecast.stream import Stream
+    from metalore.scenario import Scenario
 
 TARGETS = RESOURCES[:2]
 """What is forecast where nothing was kept: CPU and memory; bandwidth stays as it is."""
@@ -34,10 +35,14 @@ def forecaster_of(source: str, plan: Plan) -> MakeForecast:
     make_forecaster(source)  # refuses now what cannot be
     lead_s = plan.interval_s + plan.delay_s + plan.safety.cooldown_up_s
     horizons = range(1, max(1, round(np.ceil(lead_s / plan.interval_s))) + 1)
-    clock_s = 0.0
-    if plan.scenario.city is not None:
-        clock_s = 86_400.0 * plan.scenario.city.start_day + 3600.0 * plan.scenario.city.start_hour
+    clock_s = clock_s_of(plan.scenario)
     return lambda history: StreamedForecast(_fitted(source, history, horizons, clock_s), history)
+
+
+def clock_s_of(scenario: Scenario) -> float:
+    """Seconds since Monday 00:00 at time 0."""
+    city = scenario.city
+    return 0.0 if city is None else 86_400.0 * city.start_day + 3600.0 * city.start_hour
 
 
 def _loaded(folder: str) -> Stream:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ from metalore.cli._options import Override, with_settings
 
 if TYPE_CHECKING:
     from metalore.autoscale import Safety
-    from metalore.autoscale.comparison import Plan, Result
+    from metalore.cli._autoscaling import Results
     from metalore.intervals import Estimate
 
 COMPARED = ("forecast", "vpa", "hpa", "threshold", "static", "foresight")
@@ -51,7 +51,11 @@ SafetySettings = Annotated[
     typer.Option("--safety", metavar="NAME=VALUE", help="Of the rules common to all, like step_down=0.5; repeatable."),
 ]
 Reference = Annotated[str, typer.Option("--reference", metavar="NAME", help="Whom differences are taken to.")]
-Out = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Keep results.csv and summary.json there.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Keep tables, figures and a page, index.html, there.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on after the last finished run in --out.")]
+Plot = Annotated[bool, typer.Option("--plot/--no-plot", help="With --out: draw figures and write index.html.")]
 
 # Of a controller:
 ActuatorName = Annotated[
@@ -149,12 +153,17 @@ def compare(
     reference: Reference = "forecast",
     settings: Override = None,
     out: Out = None,
+    resume: Resume = False,
+    plot: Plot = True,
 ) -> None:
     """Compare recommenders on the same days of the same city.
 
     Each meets the same people and requests, with the same rules of safety.
     Prints means over seeds with 95 % intervals, and differences to the
-    forecast's recommender.
+    forecast's recommender. With --out also keeps results.csv (a row per
+    recommender and seed), reasons.csv, series, summary.json, figures and a page,
+    index.html. Results are written after each run; what was interrupted goes on
+    with --resume.
 
     [bold]Examples[/bold]
 
@@ -164,9 +173,9 @@ def compare(
 
         metalore autoscale compare my-city.toml --days 7 --forecaster kept/stgnn --out results
     """
-    from metalore.autoscale.comparison import Plan, candidate, differences, summary
-    from metalore.autoscale.comparison import compare as compare_all
-    from metalore.cli._experiment import make_ready, say
+    from metalore.autoscale.comparison import Plan, candidate, runs
+    from metalore.cli._autoscaling import Comparison, Results
+    from metalore.cli._experiment import say
     from metalore.cli._forecasts import forecaster_of
     from metalore.cli.record import progress_bar
     from metalore.policies import make_policy
@@ -182,19 +191,47 @@ def compare(
         policy=make_policy(policy),
     )
     candidates = {text: candidate(text, plan.scenario) for text in recommender or COMPARED}
-    if out is not None:
-        make_ready(out)
+    options = {
+        "recommender": list(candidates), "days": days, "history": history, "seeds": seeds, "seed": seed,
+        "forecaster": forecaster, "policy": policy, "target-ms": target_ms, "delay": delay, "interval": interval,
+        "safety": safety, "reference": reference, "set": settings, "out": out,
+    }  # fmt: skip
+    comparison = Comparison(
+        plan, candidates, range(seed, seed + seeds), forecaster, policy, reference, _command(scenario, options)
+    )
+    forecasts = forecaster_of(forecaster, plan) if any(name.startswith("forecast") for name in candidates) else None
+    results = Results.begun(comparison, out, resume)
     start = time.perf_counter()
     with progress_bar("intervals") as progress:
-        forecasts = forecaster_of(forecaster, plan) if any(name.startswith("forecast") for name in candidates) else None
-        results = compare_all(plan, candidates, range(seed, seed + seeds), forecasts, progress)
-    title = f"{plan.scenario.name}: mean over {seeds} {'cities' if seeds > 1 else 'city'} of {days:g} days"
-    print_estimates(summary(results), f"{title}, and 95 % interval")
-    if len(candidates) > 1 and reference in candidates and seeds > 1:
-        print_estimates(differences(results, reference), f"Difference to {reference} in the same cities", signed=True)
+        for run in runs(plan, candidates, comparison.seeds, forecasts, progress, results.finished):
+            results.add(run)
+    _show(results)
     if out is not None:
-        _write(plan, results, summary(results), out)
+        results.write_summary()
+        if plot:
+            results.write_page()
     say(f"took {time.perf_counter() - start:,.0f} s" + (f"; results are in {out}" if out else ""))
+
+
+def _command(scenario: str, options: Mapping[str, Any]) -> str:
+    """What to type for the same results."""
+    words = ["metalore", "autoscale", "compare", scenario]
+    for option, value in options.items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [] if one is None else [f"--{option}", str(one)]
+    return shlex.join(words)
+
+
+def _show(results: Results) -> None:
+    """Print means, and differences to the reference."""
+    from metalore.autoscale.comparison import summary
+
+    plan, cities = results.comparison.plan, len({result["seed"] for result in results.results})
+    title = f"{plan.scenario.name}: mean over {cities} {'cities' if cities > 1 else 'city'} of {plan.days:g} days"
+    print_estimates(summary(results.results), f"{title}, and 95 % interval")
+    if apart := results.differences():
+        title = f"Difference to {results.comparison.reference} in the same cities"
+        print_estimates(apart, title, signed=True)
 
 
 def safety_of(texts: Sequence[str]) -> Safety:
@@ -261,34 +298,3 @@ def _cell(estimate: Estimate, signed: bool) -> str:
     value, low, high = estimate
     text = f"{value:+.4g}" if signed else f"{value:.4g}"
     return text if low != low else f"{text}\n{low:.3g} to {high:.3g}"
-
-
-def _write(plan: Plan, results: Sequence[Result], table: dict[str, dict[str, Estimate]], out: Path) -> None:
-    import pandas as pd
-
-    from metalore.autoscale.comparison import MEASURES
-    from metalore.files import replacing, write_text
-
-    rows = [{name: value for name, value in result.items() if name != "codes"} for result in results]
-    with replacing(out / "results.csv") as path:
-        pd.DataFrame(rows).to_csv(path, index=False)
-    content = {
-        "scenario": plan.scenario.model_dump(mode="json"),
-        "days": plan.days,
-        "history_days": plan.history_days,
-        "interval_s": plan.interval_s,
-        "delay_s": plan.delay_s,
-        "latency_target_ms": plan.latency_target_ms,
-        "safety": {field.name: _plain(getattr(plan.safety, field.name)) for field in fields(plan.safety)},
-        "measures": MEASURES,
-        "summary": {name: {measure: _plain(row[measure]) for measure in MEASURES} for name, row in table.items()},
-        "reasons": {f"{result['recommender']}, seed {result['seed']}": result["codes"] for result in results},
-    }
-    write_text(out / "summary.json", json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: what is no number, or has no bound, is null."""
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value

@@ -1,6 +1,8 @@
 """Figures, tables and pages from result tables; knows nothing of worlds, policies or learning."""
 
 from metalore.files import replacing, write_text
+from metalore.report.autoscale_figures import cost_figure, reason_figure, rows_figure, zone_figure
+from metalore.report.autoscale_page import Autoscaling, autoscale_figures, autoscale_page
 from metalore.report.evaluation import difference_table, evaluation_page
 from metalore.report.figures import comparison_figure, course_figure, distribution_figure, overview_figure
 from metalore.report.forecast_figures import (
@@ -68,6 +70,7 @@ from metalore.report.telemetry_page import Telemetry, busiest, telemetry_figures
 __all__ = [
     "COURSES",
     "MEASURES",
+    "Autoscaling",
     "Cell",
     "Dynamic",
     "Forecasts",
@@ -83,12 +86,15 @@ __all__ = [
     "Table",
     "Telemetry",
     "adaptation_figure",
+    "autoscale_figures",
+    "autoscale_page",
     "bootstrap_mean",
     "busiest",
     "calibration_figure",
     "clock",
     "comparison_figure",
     "correlation_figure",
+    "cost_figure",
     "course_figure",
     "days_figure",
     "difference_table",
@@ -116,9 +122,11 @@ __all__ = [
     "picture_from",
     "picture_of",
     "policy_map_figure",
+    "reason_figure",
     "recovery",
     "render",
     "replacing",
+    "rows_figure",
     "save",
     "score_table",
     "simulation_page",
@@ -134,6 +142,7 @@ __all__ = [
     "write_page",
     "write_text",
     "zone_error_figure",
+    "zone_figure",
     "zone_map_figure",
     "zone_table",
 ]

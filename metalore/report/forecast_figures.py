@@ -314,7 +314,7 @@ def _fans(axes: Axes, fans: pd.DataFrame, course: pd.DataFrame, clock_s: float, 
             axes.plot(origin, last, "o", color=BLUE, markersize=2.5, zorder=5)
     axes.set_xlim(times[0], times[-1])
     axes.yaxis.set_major_locator(MaxNLocator(4))
-    _clock_axis(axes, times[0], times[-1], clock_s)
+    clock_axis(axes, times[0], times[-1], clock_s)
 
 
 def _fan(axes: Axes, times: pd.Series, median: pd.Series, band: pd.DataFrame) -> None:
@@ -332,7 +332,7 @@ def _fan_handles(joined: bool) -> list[Line2D | Patch]:
     return handles if joined else [*handles, origin]
 
 
-def _clock_axis(axes: Axes, first: float, last: float, clock_s: float) -> None:
+def clock_axis(axes: Axes, first: float, last: float, clock_s: float) -> None:
     """Days and hours, at times that are round."""
     step = next((s for s in _STEPS_S if (last - first) / s <= _TICKS), float(last - first))
     begin = np.ceil((first + clock_s) / step) * step - clock_s

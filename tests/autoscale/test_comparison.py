@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from metalore.autoscale.comparison import (
     measures,
     run,
     run_demand,
+    runs,
     summary,
 )
 from metalore.intervals import bootstrap_mean
@@ -79,11 +81,11 @@ def test_the_days_that_count_follow_the_history(demand: Demand) -> None:
 def test_a_run_depends_on_demand_and_recommender_alone(results: list[Result], demand: Demand) -> None:
     """Not on who was run before, nor on who runs beside."""
     turns: list[Any] = []
-    again = run(PLAN, demand, candidate("hpa", PLAN.scenario)(demand), told=turns.append)
+    again = run(PLAN, demand, candidate("hpa", PLAN.scenario)(demand), told=turns.append).result
     assert [turn.time_s for turn in turns] == [300 + 30.0 * i for i in range(20)]
     mine = next(r for r in results if r["recommender"] == "hpa" and r["seed"] == 1)
     assert {name: again[name] for name in MEASURES} == {name: mine[name] for name in MEASURES}
-    other = run(PLAN, demand, candidate("threshold", PLAN.scenario)(demand))
+    other = run(PLAN, demand, candidate("threshold", PLAN.scenario)(demand)).result
     assert other["core_hours"] != again["core_hours"]
 
 
@@ -131,6 +133,31 @@ def test_measures_by_hand() -> None:
             "memory_cost": 1600 / (1000 * 1.1 * 2),
         }
     )
+
+
+def test_the_course_says_what_the_measures_say(demand: Demand) -> None:
+    hpa = candidate("hpa", PLAN.scenario)(demand)
+    target_ms = float(np.nanmedian(run(PLAN, demand, hpa).series["latency_ms"]))
+    result, course = run(replace(PLAN, latency_target_ms=target_ms), demand, hpa)
+    size = len(demand.history.zones) * 20
+    assert {len(values) for values in course.values()} == {size}
+    zones = np.repeat(demand.history.zones, 20)
+    assert course["zone"].tolist() == zones.tolist()
+    np.testing.assert_array_equal(course["time_s"][:20], demand.times)
+    assert course["given_cores"].sum() * 30 / 3600 == pytest.approx(result["core_hours"], rel=1e-5)
+    assert (1 - course["memory_mb"] / course["given_mb"]).mean() == pytest.approx(result["memory_slack"], rel=1e-5)
+    late = course["latency_ms"] > target_ms
+    assert size / 3 < course["violated"].sum() < size
+    assert course["violated"][late].all()
+    assert np.isnan(course["latency_ms"][course["violated"] & ~late]).all()
+
+
+def test_what_is_finished_is_left_out() -> None:
+    told: list[tuple[int, int]] = []
+    done = [("hpa", 1), ("static", 1), ("hpa", 2)]
+    found = list(runs(PLAN, candidates("hpa", "static"), [1, 2], None, lambda *now: told.append(now), done))
+    assert [(one.result["recommender"], one.result["seed"]) for one in found] == [("static", 2)]
+    assert told[-1] == (10 + 20 + 20,) * 2
 
 
 def test_over_seeds(results: list[Result]) -> None:
