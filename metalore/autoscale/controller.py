@@ -32,6 +32,15 @@ Forecast = Callable[[Usage, float], Forecasts | None]
 """What is expected after a time, from usage up to it; likewise."""
 
 
+PARTS = {
+    "usage": "usage",
+    "forecast": "the forecast",
+    "allocations": "what zones have",
+    "actuator": "the actuator",
+}
+"""What a turn depends on, and its name in a sentence."""
+
+
 @dataclass(frozen=True, eq=False)
 class Tick:
     """One turn of the loop.
@@ -40,15 +49,20 @@ class Tick:
         time_s: when.
         decision: unset: none could be taken, since what zones have is not known.
         applied: what the actuator did about it.
-        forecasts: what the decision looked at.
+        usage, forecasts: what the decision looked at.
         problems: in words, one for each thing that went wrong.
+        failed: which part each problem is of, one of :data:`PARTS`.
+        took_s: how long the turn took on the loop's clock.
     """
 
     time_s: float
     decision: Decision | None
     applied: Applied | None
+    usage: Usage
     forecasts: Forecasts | None
     problems: tuple[str, ...]
+    failed: tuple[str, ...]
+    took_s: float
 
 
 def _no_forecast(usage: Usage, now_s: float) -> None:
@@ -84,7 +98,7 @@ class Controller:
         self._logic, self._actuator, self._observe, self._clock = logic, actuator, observe, clock
         self._interval_s, self._forecast, self._report = interval_s, forecast or _no_forecast, report
         self._usage = Usage.nothing(actuator.zones, interval_s)
-        self._problems: list[str] = []
+        self._problems: list[tuple[str, str]] = []
         self.remembered = remembered or logic.begin(actuator.zones)
 
     def run(self, ticks: int | None = None) -> None:
@@ -106,13 +120,15 @@ class Controller:
         now = self._clock.now()
         usage = self._tried("usage", self._observe)
         self._usage = self._usage if usage is None else usage
-        forecasts = self._tried("the forecast", lambda: self._forecast(self._usage, now))
-        allocated = self._tried("what zones have", self._actuator.allocations)
+        forecasts = self._tried("forecast", lambda: self._forecast(self._usage, now))
+        allocated = self._tried("allocations", self._actuator.allocations)
         decision = applied = None
         if allocated is not None:
             decision = self._decide(Seen(now, self._usage, forecasts, allocated, self._lead_s))
             applied = self._act(decision)
-        tick = Tick(now, decision, applied, forecasts, tuple(self._problems))
+        failed = tuple(part for part, _ in self._problems)
+        problems = tuple(words for _, words in self._problems)
+        tick = Tick(now, decision, applied, self._usage, forecasts, problems, failed, self._clock.now() - now)
         if self._report:
             self._report(tick)
         return tick
@@ -127,16 +143,16 @@ class Controller:
         return decision
 
     def _act(self, decision: Decision) -> Applied:
-        applied = self._tried("the actuator", lambda: self._actuator.apply(decision))
+        applied = self._tried("actuator", lambda: self._actuator.apply(decision))
         applied = applied or Applied(np.zeros(len(decision.zones), bool))
-        self._problems.extend(applied.problems)
+        self._problems.extend(("actuator", problem) for problem in applied.problems)
         self.remembered = self._logic.applied(decision, applied.done, self.remembered)
         return applied
 
-    def _tried(self, what: str, call: Callable[[], T]) -> T | None:
+    def _tried(self, part: str, call: Callable[[], T]) -> T | None:
         """What a call gives; nothing, and a problem noted, if it fails."""
         try:
             return call()
         except Exception as error:  # whatever the other side raises, the loop goes on
-            self._problems.append(f"{what} failed: {type(error).__name__}: {error}")
+            self._problems.append((part, f"{PARTS[part]} failed: {type(error).__name__}: {error}"))
             return None

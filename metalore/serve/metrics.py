@@ -73,6 +73,8 @@ class Gauges(Collector):
         """All gauges of the model that is served."""
         engine = self._engine()
         yield self._info(engine)
+        interval_s = engine.stream.frame.interval_s
+        yield _plain("metalore_interval_seconds", "Length of an interval of the model that is served.", interval_s)
         yield self._staleness(engine)
         if engine.stream.time_s is None:
             return
