@@ -234,10 +234,9 @@ class _Judge:
         self._until = -np.inf
 
     def remember(self, forecasts: Forecasts) -> None:
-        """What is forecast of intervals that have not been judged yet."""
+        """What is forecast; a later forecast of the same interval and horizon counts instead."""
         for h, (time_s, horizon) in enumerate(zip(forecasts.times.tolist(), _horizons(forecasts), strict=True)):
-            if time_s > self._until:
-                self._pending.setdefault(round(time_s / forecasts.interval_s), {})[horizon] = (forecasts, h)
+            self._pending.setdefault(round(time_s / forecasts.interval_s), {})[horizon] = (forecasts, h)
 
     def see(self, usage: Usage) -> None:
         """What was used since."""
