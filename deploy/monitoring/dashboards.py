@@ -7,6 +7,7 @@ writes `grafana/dashboards/*.json`, and `prometheus-configmap.yaml` from the fil
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -363,14 +364,22 @@ def _indented(path: Path) -> str:
     return "".join(f"    {line}\n" if line else "\n" for line in lines)
 
 
+def as_json(made: dashboard.Dashboard) -> str:
+    """A dashboard as Grafana reads it."""
+    content = json.loads(JSONEncoder(sort_keys=True).encode(made.build()))
+    for identifier, panel in enumerate(content["panels"], start=1):
+        panel["id"] = identifier
+    for variable in content["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min"):  # SDK 0.0.21; in Grafana's schema only intervals have them
+            variable.pop(name, None)
+    return json.dumps(content, indent=2) + "\n"
+
+
 def files() -> dict[Path, str]:
     """Everything that is written, by path."""
     pages = {"city": city(), "controller": controller(), "service": service()}
-    texts = {
-        HERE / "grafana" / "dashboards" / f"{name}.json": JSONEncoder(sort_keys=True, indent=2).encode(made.build())
-        + "\n"
-        for name, made in pages.items()
-    }
+    folder = HERE / "grafana" / "dashboards"
+    texts = {folder / f"{name}.json": as_json(made) for name, made in pages.items()}
     return texts | {HERE / "prometheus-configmap.yaml": configmap()}
 
 
