@@ -28,7 +28,7 @@ needs_prometheus = pytest.mark.skipif(
 
 def promtool(*arguments: str | Path) -> str:
     """What promtool says if it finds nothing wrong."""
-    done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
