@@ -14,6 +14,7 @@ from metalore.autoscale import AutoscaleError
 from metalore.autoscale.comparison import MEASURES, Candidate, Plan, Result, Run, differences, summary
 from metalore.cli._experiment import file_names, make_ready, versions
 from metalore.cli._forecasts import clock_s_of
+from metalore.cli._resume import check_same
 from metalore.intervals import Estimate
 from metalore.report import Autoscaling, autoscale_figures, autoscale_page, replacing, save, write_page, write_text
 
@@ -100,7 +101,14 @@ class Results:
             return empty
         if not resume:
             raise AutoscaleError(f"{folder} holds results already; go on with --resume, or choose another --out")
-        _check_same(folder, comparison)
+        check_same(
+            folder / SUMMARY,
+            FORMAT,
+            comparison.identity(),
+            AutoscaleError,
+            holds="a comparison of recommenders",
+            other="a comparison with other",
+        )
         return cls(comparison, folder, _read(folder))
 
     @property
@@ -192,22 +200,6 @@ def _read(folder: Path) -> list[Result]:
     for recommender, seed, code, decisions in counted.itertuples(index=False):
         codes.setdefault((recommender, seed), {})[code] = decisions
     return [row | {"codes": codes.get((row["recommender"], row["seed"]), {})} for row in measured.to_dict("records")]
-
-
-def _check_same(folder: Path, comparison: Comparison) -> None:
-    try:
-        before = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    except ValueError:
-        raise AutoscaleError(f"{folder / SUMMARY} is no JSON; choose another --out") from None
-    if not isinstance(before, dict) or before.get("format") != FORMAT:
-        raise AutoscaleError(f"{folder} holds something else than a comparison of recommenders; choose another --out")
-    now = json.loads(json.dumps(comparison.identity()))
-    for name, wanted in now.items():
-        if before.get(name) != wanted:
-            raise AutoscaleError(
-                f"{folder} holds a comparison with other {name}; go on as it began ({before.get('command')}), or "
-                "choose another --out"
-            )
 
 
 def _reasons(results: Sequence[Result]) -> pd.DataFrame:

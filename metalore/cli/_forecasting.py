@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from metalore.cli._experiment import file_names, make_ready
+from metalore.cli._resume import check_same
 from metalore.forecast import PROTOCOLS, ForecastError, Panel, Protocol, Split, protocol, summary
 from metalore.forecast.checkpoint import versions as package_versions
 from metalore.forecast.diagnosis import Diagnosis, place_tables
@@ -235,7 +236,14 @@ class Results:
             return results
         if not resume:
             raise ForecastError(f"{folder} holds results already; go on with --resume, or choose another --out")
-        _check_same(folder, comparison)
+        check_same(
+            folder / SUMMARY,
+            FORMAT,
+            comparison.identity(),
+            ForecastError,
+            holds="a comparison of forecasts",
+            other="a comparison of other",
+        )
         return cls._read(folder)
 
     @classmethod
@@ -306,22 +314,6 @@ def read_scores(path: Path) -> pd.DataFrame:
     numbers = [name for name in scores.columns if name not in _TEXTS]
     scores[numbers] = scores[numbers].replace("", "nan").astype(float)
     return scores.astype({name: int for name in ("seed", "count") if name in numbers})
-
-
-def _check_same(folder: Path, comparison: Comparison) -> None:
-    try:
-        before = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-    except ValueError:
-        raise ForecastError(f"{folder / SUMMARY} is no JSON; choose another --out") from None
-    if not isinstance(before, dict) or before.get("format") != FORMAT:
-        raise ForecastError(f"{folder} holds something else than a comparison of forecasts; choose another --out")
-    now = json.loads(json.dumps(comparison.identity()))
-    for name, wanted in now.items():
-        if before.get(name) != wanted:
-            raise ForecastError(
-                f"{folder} holds a comparison of other {name}; go on as it began ({before.get('command')}), or choose "
-                "another --out"
-            )
 
 
 def _below(above: pd.DataFrame | None, table: pd.DataFrame) -> pd.DataFrame:
