@@ -12,9 +12,9 @@ import pandas as pd
 
 from metalore.autoscale import AutoscaleError
 from metalore.autoscale.comparison import MEASURES, Candidate, Plan, Result, Run, differences, summary
-from metalore.cli._experiment import file_names, make_ready, versions
+from metalore.cli._experiment import file_names, versions
 from metalore.cli._forecasts import clock_s_of
-from metalore.cli._resume import check_same
+from metalore.cli._resume import goes_on
 from metalore.intervals import Estimate
 from metalore.report import Autoscaling, autoscale_figures, autoscale_page, replacing, save, write_page, write_text
 
@@ -90,26 +90,16 @@ class Results:
             AutoscaleError: the folder holds results and shall not go on, or those of another comparison.
             OSError: nothing can be written there.
         """
-        if folder is None:
-            if resume:
-                raise AutoscaleError("--resume goes on with what is in --out; name that folder")
-            return cls(comparison, None)
-        make_ready(folder)
-        if not (folder / SUMMARY).exists():
-            empty = cls(comparison, folder)
-            empty.write_summary(finished=False)
-            return empty
-        if not resume:
-            raise AutoscaleError(f"{folder} holds results already; go on with --resume, or choose another --out")
-        check_same(
-            folder / SUMMARY,
-            FORMAT,
-            comparison.identity(),
-            AutoscaleError,
-            holds="a comparison of recommenders",
-            other="a comparison with other",
-        )
-        return cls(comparison, folder, _read(folder))
+        there = goes_on(
+            folder, resume, SUMMARY, FORMAT, comparison.identity(), AutoscaleError,
+            holds="a comparison of recommenders", other="a comparison with other",
+        )  # fmt: skip
+        if there and folder is not None:
+            return cls(comparison, folder, _read(folder))
+        results = cls(comparison, folder)
+        if folder is not None:
+            results.write_summary(finished=False)
+        return results
 
     @property
     def finished(self) -> set[tuple[str, int]]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from metalore.cli._experiment import file_names, make_ready
-from metalore.cli._resume import check_same
+from metalore.cli._experiment import file_names
+from metalore.cli._resume import goes_on
 from metalore.forecast import PROTOCOLS, ForecastError, Panel, Protocol, Split, protocol, summary
 from metalore.forecast.checkpoint import versions as package_versions
 from metalore.forecast.diagnosis import Diagnosis, place_tables
@@ -225,26 +225,16 @@ class Results:
             ForecastError: the folder holds results and shall not go on, or those of another comparison.
             OSError: nothing can be written there.
         """
-        if folder is None:
-            if resume:
-                raise ForecastError("--resume goes on with what is in --out; name that folder")
-            return cls(None)
-        make_ready(folder)
-        if not (folder / SUMMARY).exists():
-            results = cls(folder)
-            results.write_summary(comparison, finished=False)
-            return results
-        if not resume:
-            raise ForecastError(f"{folder} holds results already; go on with --resume, or choose another --out")
-        check_same(
-            folder / SUMMARY,
-            FORMAT,
-            comparison.identity(),
-            ForecastError,
-            holds="a comparison of forecasts",
+        there = goes_on(
+            folder, resume, SUMMARY, FORMAT, comparison.identity(), ForecastError, holds="a comparison of forecasts",
             other="a comparison of other",
-        )
-        return cls._read(folder)
+        )  # fmt: skip
+        if there and folder is not None:
+            return cls._read(folder)
+        results = cls(folder)
+        if folder is not None:
+            results.write_summary(comparison, finished=False)
+        return results
 
     @classmethod
     def _read(cls, folder: Path) -> Results:

@@ -219,6 +219,7 @@ class STGNNForecaster(Forecaster):
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, recipe.learning_rate, total_steps=recipe.epochs * steps, pct_start=0.1, cycle_momentum=False
         )
+        parts = self.network.shared(), list(self.network.mean.parameters())
         best, best_epoch, kept = math.inf, 0, copy.deepcopy(self.network.state_dict())
         self.history = []
         run = Run(self._keep, self._identity(panel, split, seed), self.network, optimizer, schedule, rng)
@@ -234,7 +235,7 @@ class STGNNForecaster(Forecaster):
                 loss = self._loss(windows, panel, origins, weight)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-                for part in (self.network.shared(), self.network.mean.parameters()):
+                for part in parts:
                     torch.nn.utils.clip_grad_norm_(part, recipe.clip)
                 optimizer.step()
                 schedule.step()
