@@ -40,11 +40,13 @@ LEFT_OUT = {"los-loop": ("last-week", "weeks-mean"), "barcelona": ("last-week", 
 """Data shorter than two weeks have no week before."""
 CHOICES = (
     "stgnn",
+    "stgnn recipe.passed=0",
     "stgnn hidden=128 dropout=0.3 recipe.epochs=16",
     "stgnn hidden=128 dropout=0.3 recipe.epochs=16 calendar=false",
+    "stgnn hidden=128 dropout=0.3 recipe.epochs=16 calendar=false recipe.passed=0",
     "stgnn relative=true calendar=false straight=false",
 )
-CHOSEN = {"melbourne": CHOICES[0], "los-loop": CHOICES[0], "barcelona": CHOICES[3], "city": CHOICES[2]}
+CHOSEN = {"melbourne": CHOICES[0], "los-loop": CHOICES[0], "barcelona": CHOICES[5], "city": CHOICES[4]}
 ABLATIONS = ("graph=false hubs=0", "graph=false", "hubs=0", "calendar=false", "past=false", "inductive=true",
              "straight=false", "window={half}", "window={twice}")  # fmt: skip
 SHOWN = ["panel", "forecaster", "horizon", "target", "mae", "mae_sd", "rmse", "rmse_sd", "wape", "nrmse",

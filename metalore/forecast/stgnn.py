@@ -154,11 +154,12 @@ class STGNN(nn.Module):
 
     Args:
         shape: what goes in and out, and how large it is.
+        passed: part of the mean's gradient that passes on to what the quantiles are made of too, from 0 to 1.
     """
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, passed: float = 0.0) -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.passed = shape, passed
         hidden = shape.hidden
         self.window = nn.Linear(shape.known, hidden)
         self.straight = nn.Linear(shape.known, shape.horizons * shape.targets, bias=False) if shape.straight else None
@@ -231,9 +232,9 @@ class STGNN(nn.Module):
         change = ordered(self.head(hidden).float().view(*ahead, len(QUANTILES)))
         if self.straight is not None:
             change = change + self.straight(known).float().view(*ahead, 1)
-        # The mean is the median and what squared errors add to it; these do not pull at what both are made of.
-        more = self.mean(hidden.detach()).float().view(*ahead, 1)
-        change = torch.cat([change, change[..., MEDIAN, None].detach() + more], dim=-1)
+        # The mean is the median and what squared errors add to it; these pull little at what both are made of.
+        more = self.mean(_passing(hidden, self.passed)).float().view(*ahead, 1)
+        change = torch.cat([change, _passing(change[..., MEDIAN, None], self.passed) + more], dim=-1)
         if scale is not None:
             change = change * scale[:, :, None, :, None]
         forecast = last[:, :, None, :, None] + change
@@ -253,6 +254,12 @@ class STGNN(nn.Module):
             return hidden + self.no_intent
         meanings = torch.cat([self.intent(intent), self.no_intent])  # number -1 is the last
         return hidden + meanings[intent_of]
+
+
+def _passing(x: Tensor, part: float) -> Tensor:
+    """The same, through which only a part of the gradient passes."""
+    fixed = x.detach()
+    return fixed + part * (x - fixed) if part else fixed
 
 
 def _embedding(rows: int, width: int) -> nn.Parameter | None:

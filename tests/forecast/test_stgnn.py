@@ -112,6 +112,41 @@ def test_loss_is_over_what_was_measured() -> None:
     assert loss_of(forecast, torch.full_like(actual, torch.nan), torch.ones(3, 1), 0.5).item() == 0
 
 
+def gradient_of_the_mean(passed: float) -> dict[str, torch.Tensor]:
+    network = random_network()
+    network.passed = passed
+    network(KNOWN, LAST, Neighbours(RING))[..., -1].sum().backward()
+    return {name: p.grad for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+def test_a_part_of_the_means_gradient_reaches_what_is_shared() -> None:
+    none, tenth, all_of_it = (gradient_of_the_mean(passed) for passed in (0.0, 0.1, 1.0))
+    assert set(none) == {"mean.weight", "mean.bias"}
+    assert set(tenth) == set(all_of_it) > {"window.weight", "head.weight", "straight.weight"}
+    for name, whole in all_of_it.items():
+        expected = whole if name.startswith("mean.") else 0.1 * whole
+        torch.testing.assert_close(tenth[name], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+def test_half_precision_gives_nearly_the_same(dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, where training and forecasting run under autocast; the processor knows the same type."""
+    if not dense:
+        monkeypatch.setattr(module, "_DENSE", 1)
+    torch.manual_seed(0)
+    network, near = STGNN(Shape(known=6, horizons=3, targets=2, zones=5, hubs=3, intent=True)).eval(), Neighbours(RING)
+    torch.nn.init.normal_(network.head.weight, std=0.3)
+    torch.nn.init.normal_(network.mean.weight, std=0.3)
+    given = {"intent": torch.randn(2, 1024), "intent_of": torch.tensor([0, 1, -1, -1, 0]).expand(len(KNOWN), -1)}
+    exact = network(KNOWN, LAST, near, **given)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network(KNOWN, LAST, near, **given)
+    assert half.dtype == torch.float32, "the last sums are exact"
+    assert 0 < (half - exact).abs().max() < 0.03 * exact.abs().max()
+    half.square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
+
+
 # -- windows -----------------------------------------------------------------------------------------------------------
 
 
