@@ -26,7 +26,7 @@ from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.recommenders.threshold import Threshold
 from metalore.autoscale.registry import make_recommender, read_recommender
 from metalore.autoscale.safety import Safety
-from metalore.autoscale.simulated import Policy, Row, SimulatedCity
+from metalore.autoscale.simulated import Policy, Row, SimulatedCity, begin_with
 from metalore.intervals import Estimate, bootstrap_mean, paired_difference
 from metalore.scenario import Scenario
 from metalore.telemetry.recording import half
@@ -35,6 +35,7 @@ from metalore.world import World
 DAY_S, HOUR_S = 86_400.0, 3600.0
 MEASURES = {
     "slo_violations": "part of zone-intervals with requests whose mean latency is above the target, or none completed",
+    "slo_floor": "the same with as much as safety allows all the time: what no size avoids",
     "lost_requests": "part of all requests that was lost",
     "cpu_slack": "mean of (given - used) / given",
     "memory_slack": "the same of memory",
@@ -121,12 +122,14 @@ class Demand:
         history: before the days that count.
         times, used: beginnings of the intervals that count [t] and what they use [t, z, r].
         state: of the world when they begin.
+        violations: part of zone-intervals that are late nevertheless.
     """
 
     history: Usage
     times: np.ndarray
     used: np.ndarray
     state: Mapping[str, np.ndarray]
+    violations: float
 
     @property
     def peak(self) -> np.ndarray:
@@ -234,7 +237,7 @@ def run_demand(plan: Plan, seed: int, told: Callable[[Row], None] = lambda row: 
     for _ in range(plan.intervals):
         told(city.advance())
     coming = city.usage().since(city.now() - (plan.intervals + 0.5) * plan.interval_s)
-    return Demand(history, coming.times, coming.used, state)
+    return Demand(history, coming.times, coming.used, state, _violations(_columns(city.rows[plan.history :]), plan))
 
 
 def run(
@@ -247,7 +250,7 @@ def run(
     """The days that count under one recommender, measured."""
     world = _world(plan)
     world.restore(demand.state)
-    _start(world, plan, demand.peak)
+    begin_with(world, plan.safety, demand.peak[:, MEMORY] * (1 + plan.headroom))
     city = SimulatedCity(world, plan.policy, interval_s=plan.interval_s, delay_s=plan.delay_s, history=demand.history)
     changes = _Changes()
 
@@ -267,7 +270,7 @@ def run(
     controller.tick()
     controller.run(plan.intervals - 1)
     city.advance()
-    result = measures(city.rows, plan, demand.peak) | changes.measures(len(city.zones) * plan.days)
+    result = measures(city.rows, plan, demand) | changes.measures(len(city.zones) * plan.days)
     return Run(result, series(city.rows, city.zones, plan))
 
 
@@ -276,36 +279,24 @@ def _world(plan: Plan) -> World:
     return World(plan.scenario.updated(max_steps=steps))
 
 
-def _start(world: World, plan: Plan, peak: np.ndarray) -> None:
-    """The scenario's sizes, as far as safety allows them; memory without a bound gets that of the static peak."""
-    safety, stations = plan.safety, plan.scenario.stations
-    cores = np.array([station.compute_gcycle_s for station in stations]) / plan.scenario.core_ghz
-    bounds = np.array([station.memory_mb or np.inf for station in stations])
-    memory = np.where(np.isinf(bounds), peak[:, MEMORY] * (1 + plan.headroom), bounds)
-    world.set_capacity(
-        compute_gcycle_s=np.clip(cores, safety.lower[CPU], safety.upper[CPU]) * plan.scenario.core_ghz,
-        memory_mb=np.clip(memory, safety.lower[MEMORY], safety.upper[MEMORY]),
-    )
-
-
 # -- measuring ---------------------------------------------------------------------------------------------------------
 
 
-def measures(rows: Sequence[Row], plan: Plan, peak: np.ndarray) -> Result:
+def measures(rows: Sequence[Row], plan: Plan, demand: Demand) -> Result:
     """What a run came to, but for its changes.
 
     Args:
         rows: of all intervals.
         plan: that was run.
-        peak: of the demand [z, r].
+        demand: that was met.
     """
     column = _columns(rows)
-    asked, bad = _judged(column, plan)
     hours = plan.interval_s / HOUR_S
     core_hours, gb_hours = column["given_cores"].sum() * hours, column["given_mb"].sum() * hours / 1000
-    most = peak.sum(axis=0) * (1 + plan.headroom) * len(rows) * hours
+    most = demand.peak.sum(axis=0) * (1 + plan.headroom) * len(rows) * hours
     return {
-        "slo_violations": _ratio(bad.sum(), asked.sum()),
+        "slo_violations": _violations(column, plan),
+        "slo_floor": demand.violations,
         "lost_requests": _ratio(column["lost"].sum(), column["requests"].sum()),
         "cpu_slack": float((1 - column["cpu_cores"] / column["given_cores"]).mean()),
         "memory_slack": float((1 - column["memory_mb"] / column["given_mb"]).mean()),
@@ -332,6 +323,11 @@ def series(rows: Sequence[Row], zones: Sequence[str], plan: Plan) -> Series:
 def _columns(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     """[t, z] each."""
     return {name: np.stack([row[name] for row in rows]) for name in _COLUMNS}
+
+
+def _violations(column: Mapping[str, np.ndarray], plan: Plan) -> float:
+    asked, late = _judged(column, plan)
+    return _ratio(late.sum(), asked.sum())
 
 
 def _judged(column: Mapping[str, np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 from metalore.autoscale.actuator import Actuator, Applied
 from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.model import BANDWIDTH, CPU, MEMORY, RESOURCES, Decision, Usage
+from metalore.autoscale.safety import Safety
 from metalore.scenario import CoChannel, zone_names
 from metalore.telemetry.recording import half, quantities_of
 from metalore.world import METRICS, World, totals_of
@@ -198,6 +199,24 @@ class SimulatedCity(Actuator):
     def _hz_per_mbps(self) -> np.ndarray:
         """Band that carries a Mbit/s in each zone, counted before it is cut into parts, [z]."""
         return 1e6 * self._reuse / self.efficiency
+
+
+def begin_with(world: World, safety: Safety, otherwise_mb: np.ndarray | float) -> None:
+    """The scenario's sizes, as far as safety allows them.
+
+    Args:
+        world: that has been reset.
+        safety: whose bounds count.
+        otherwise_mb: memory of zones that have it without a bound, [z] or one for all.
+    """
+    stations, core_ghz = world.scenario.stations, world.scenario.core_ghz
+    cores = np.array([station.compute_gcycle_s for station in stations]) / core_ghz
+    bounds = np.array([station.memory_mb or np.inf for station in stations])
+    memory_mb = np.where(np.isinf(bounds), otherwise_mb, bounds)
+    world.set_capacity(
+        compute_gcycle_s=np.clip(cores, safety.lower[CPU], safety.upper[CPU]) * core_ghz,
+        memory_mb=np.clip(memory_mb, safety.lower[MEMORY], safety.upper[MEMORY]),
+    )
 
 
 def _steps(seconds: float, step_s: float, what: str) -> int:

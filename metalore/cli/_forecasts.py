@@ -20,23 +20,28 @@ TARGETS = RESOURCES[:2]
 """What is forecast where nothing was kept: CPU and memory; bandwidth stays as it is."""
 VALIDATION = 0.25
 """Part of the history from whose errors the quantiles come."""
+INPUTS = ("active_users", "requests", "movement_rate")
+"""Columns that are shown beside the targets, where the history has them."""
 
 
 def forecaster_of(source: str, plan: Plan) -> MakeForecast:
-    """What forecasts a city: a folder with a kept forecaster, or the name of one that is fitted to the history.
+    """What forecasts a city: a folder with a kept forecaster, or one that is fitted to the history.
+
+    Args:
+        source: the folder, or a name with settings if wished, as in `stgnn hidden=32`.
+        plan: says how far ahead it must look.
 
     Raises:
         ForecastError: no such forecaster.
     """
-    from metalore.forecast import make_forecaster
+    from metalore.forecast.registry import forecaster_of as unfitted
 
     if Path(source).is_dir():
         return lambda history: StreamedForecast(_loaded(source), history)
-    make_forecaster(source)  # refuses now what cannot be
+    unfitted(source)  # refuses now what cannot be
     lead_s = plan.interval_s + plan.delay_s + plan.safety.cooldown_up_s
     horizons = range(1, max(1, round(np.ceil(lead_s / plan.interval_s))) + 1)
-    clock_s = clock_s_of(plan.scenario)
-    return lambda history: StreamedForecast(_fitted(source, history, horizons, clock_s), history)
+    return lambda history: StreamedForecast(_fitted(source, history, horizons, plan.scenario), history)
 
 
 def clock_s_of(scenario: Scenario) -> float:
@@ -52,32 +57,39 @@ def _loaded(folder: str) -> Stream:
     return Stream(load_forecaster(folder))
 
 
-def _fitted(name: str, history: Usage, horizons: Sequence[int], clock_s: float) -> Stream:
-    from metalore.forecast import ForecastError, Split, make_forecaster
+def _fitted(source: str, history: Usage, horizons: Sequence[int], scenario: Scenario) -> Stream:
+    from metalore.forecast import ForecastError, Split
+    from metalore.forecast.registry import forecaster_of as unfitted
     from metalore.forecast.stream import Stream
 
     if len(history) < 8:
-        raise ForecastError(f"a history of {len(history)} intervals is too short to fit {name} to; give --history")
-    panel = _panel(history, clock_s)
+        raise ForecastError(f"a history of {len(history)} intervals is too short to fit {source} to; give --history")
+    panel = _panel(history, scenario)
     test = len(history) - 1  # a split needs a test part, though nothing is judged here
     split = Split(round((1 - VALIDATION) * test), test, len(history))
-    forecaster: Forecaster = make_forecaster(name).fit(panel, split, horizons)
+    forecaster: Forecaster = unfitted(source).fit(panel, split, horizons)
     return Stream(forecaster)
 
 
-def _panel(usage: Usage, clock_s: float) -> Panel:
+def _panel(usage: Usage, scenario: Scenario) -> Panel:
     from metalore.forecast import Panel
+    from metalore.telemetry.graph import ZoneGraph
 
-    return Panel(
+    inputs = tuple(name for name in INPUTS if name in usage.others and not np.isnan(usage.others[name]).any())
+    panel = Panel(
         times=usage.times,
         zones=usage.zones,
         targets=TARGETS,
         values=usage.used[..., : len(TARGETS)],
         interval_s=usage.interval_s,
-        clock_s=clock_s,
+        clock_s=clock_s_of(scenario),
+        inputs=inputs,
+        input_values=np.stack([usage.others[name] for name in inputs], axis=-1) if inputs else None,
         lowest=np.zeros(len(TARGETS)),
         name="the history",
     )
+    positions_m = np.array([(station.x_m, station.y_m) for station in scenario.stations])
+    return Panel.of(panel, graph=ZoneGraph.from_distances(positions_m, usage.zones))
 
 
 class StreamedForecast:

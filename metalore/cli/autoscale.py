@@ -59,13 +59,24 @@ Plot = Annotated[bool, typer.Option("--plot/--no-plot", help="With --out: draw f
 
 # Of a controller:
 ActuatorName = Annotated[
-    str | None, typer.Option("--actuator", metavar="NAME", help="kubernetes: Deployments with a zone's label.")
+    str | None,
+    typer.Option(
+        "--actuator", metavar="NAME", help="kubernetes: Deployments with a zone's label; simulated: a city's zones."
+    ),
 ]
 Apply = Annotated[bool, typer.Option("--apply", help="Act. Otherwise it is a dry run.")]
 OneRecommender = Annotated[
     str, typer.Option("--recommender", metavar="NAME", help="Also with settings, like hpa:target=0.6.")
 ]
-KeptForecaster = Annotated[str | None, typer.Option("--forecaster", metavar="FOLDER", help="A kept forecaster.")]
+KeptForecaster = Annotated[
+    str | None,
+    typer.Option(
+        "--forecaster", metavar="FOLDER", help="A kept forecaster; in the simulated city also the name of one."
+    ),
+]
+ScenarioName = Annotated[
+    str, typer.Option("--scenario", metavar="SCENARIO", help="Of the simulated city: a built-in name or a TOML file.")
+]
 UsageAddress = Annotated[
     str, typer.Option("--usage", metavar="URL", help="Metrics of a zone, in which {zone} stands for its name.")
 ]
@@ -88,6 +99,9 @@ def autoscale(
     apply: Apply = False,
     recommender: OneRecommender = "forecast",
     forecaster: KeptForecaster = None,
+    scenario: ScenarioName = "city-30",
+    seed: FirstSeed = 0,
+    history: History = 0.25,
     usage: UsageAddress = "http://{zone}:8080/metrics",
     interval: Interval = 60.0,
     safety: SafetySettings = None,
@@ -99,14 +113,16 @@ def autoscale(
     health_port: HealthPort = None,
     ticks: Ticks = None,
 ) -> None:
-    """Size zones ahead of demand: compare recommenders, or run one on a cluster.
+    """Size zones ahead of demand: compare recommenders, or run one on a cluster or in a simulated city.
 
-    Without --apply nothing is written to the cluster: its server checks every
-    change, and what would be done is printed.
+    Without --apply nothing is changed: a cluster's server checks every change,
+    and what would be done is printed.
 
     [bold]Examples[/bold]
 
         metalore autoscale compare city-30
+
+        metalore autoscale --actuator simulated --recommender hpa --ticks 30 --apply
 
         metalore autoscale --actuator kubernetes --recommender hpa --namespace metalore
 
@@ -115,12 +131,13 @@ def autoscale(
     if context.invoked_subcommand is not None:
         return
     if actuator == "simulated":
-        raise typer.BadParameter("the simulated city runs in `metalore autoscale compare`", param_hint="--actuator")
+        _simulate(scenario, seed, history, ticks or _TICKS, interval, safety, recommender, forecaster, apply)
+        return
     if actuator != "kubernetes":
-        raise typer.BadParameter("kubernetes is the one that runs on its own", param_hint="--actuator")
-    from metalore.cli._kubernetes import run
+        raise typer.BadParameter("it is kubernetes or simulated", param_hint="--actuator")
+    from metalore.cli import _kubernetes
 
-    run(
+    _kubernetes.run(
         apply=apply,
         recommender=recommender,
         safety=safety_of(safety or ()),
@@ -136,6 +153,40 @@ def autoscale(
     )
 
 
+_TICKS = 60
+"""Turns in the simulated city, unless told otherwise."""
+
+
+def _simulate(
+    scenario: str,
+    seed: int,
+    history: float,
+    ticks: int,
+    interval: float,
+    safety: list[str] | None,
+    recommender: str,
+    forecaster: str | None,
+    apply: bool,
+) -> None:
+    from metalore.autoscale.comparison import DAY_S, Plan
+    from metalore.cli import _simulated
+    from metalore.policies import make_policy
+    from metalore.scenario import load
+
+    plan = Plan(
+        scenario=load(scenario),
+        days=ticks * interval / DAY_S,
+        history_days=history,
+        interval_s=interval,
+        safety=safety_of(safety or ()),
+        policy=make_policy(_POLICY),
+    )
+    _simulated.run(plan=plan, seed=seed, recommender=recommender, forecaster=forecaster or _FORECASTER, apply=apply)
+
+
+_POLICY, _FORECASTER = "backlog-proportional", "last-value"
+
+
 @app.command("compare")
 def compare(
     scenario: Source,
@@ -144,8 +195,8 @@ def compare(
     history: History = 1.0,
     seeds: Seeds = 3,
     seed: FirstSeed = 0,
-    forecaster: ForecasterName = "last-value",
-    policy: PolicyName = "backlog-proportional",
+    forecaster: ForecasterName = _FORECASTER,
+    policy: PolicyName = _POLICY,
     target_ms: Target = 2000.0,
     delay: Delay = 0.0,
     interval: Interval = 60.0,

@@ -53,14 +53,16 @@ def cost_figure(summary: pd.DataFrame) -> Figure:
     """Violations against costs: a mark per recommender with 95 % intervals, foresight hollow; good is below and left.
 
     Args:
-        summary: `recommender, measure, mean, low, high` with `slo_violations`, `cpu_cost` and `memory_cost`.
+        summary: `recommender, measure, mean, low, high` with `slo_violations`, `slo_floor`, `cpu_cost` and `memory_cost`.
     """
     styles = styles_of(summary["recommender"].unique())
     with paper():
         figure = Figure(figsize=(TEXT_WIDTH, 3.0), layout="constrained")
         panels = figure.subplots(1, len(COSTS), sharey=True)
+        floor = 100 * float(summary.loc[summary["measure"] == "slo_floor", "mean"].mean())
         for axes, (cost, label) in zip(panels, COSTS, strict=True):
             axes.axvline(1, color=GREY, linestyle=(0, (4, 2)), linewidth=0.8, zorder=1)
+            axes.axhline(floor, color=GREY, linestyle=(0, (1, 2)), linewidth=0.8, zorder=1)
             for name, style in reversed(styles.items()):  # the first lies on top
                 _placed(axes, summary[summary["recommender"] == name].set_index("measure"), cost, name, style)
             axes.set_xlabel(label)

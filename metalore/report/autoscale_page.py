@@ -138,6 +138,7 @@ def lead(compared: Autoscaling) -> str:
     ]
     said = [f"{best} violates the latency target of {compared.target_ms:g} ms least: {_standing(compared, best)}."]
     said += [f"With {name} it is {_standing(compared, name)}." for name in others]
+    said.append(f"With as much as safety allows it is {compared.mean(best, 'slo_floor'):.1%}: no size avoids these.")
     return f"{compared.text} {' '.join(said)}"
 
 
@@ -156,7 +157,7 @@ def _cost_section(compared: Autoscaling, figure: Figure) -> Section:
         figure,
         f"SLO violations against cost. {marks}.",
         "What a recommender costs and what it costs the users, with 95 % intervals over cities; the dashed line is the "
-        f"static peak of demand.{hollow}",
+        f"static peak of demand, the dotted one what no size avoids.{hollow}",
     )
     tables = [_table(compared.summary, [*SPOILED, *PAID], "Means over cities and 95 % intervals.")]
     if len(compared.differences):

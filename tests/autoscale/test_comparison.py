@@ -119,11 +119,13 @@ def test_measures_by_hand() -> None:
     }
     good = row | {"requests": [10, 5], "latency_ms": [1000, np.nan], "lost": [0.0, 0.0], "given_cores": [4.0, 1.0]}
     rows = [{name: np.array(values) for name, values in r.items()} for r in (row, good)]
-    found = measures(rows, PLAN, np.array([[2.0, 500, 1], [1.0, 500, 1]]))
+    used = np.array([[[2.0, 500, 1], [0.5, 200, 1]], [[1.0, 300, 1], [1.0, 500, 1]]])
+    found = measures(rows, PLAN, Demand(Usage.nothing(("a", "b"), 30.0), np.arange(2), used, {}, violations=0.25))
     hours = 30 / 3600
     assert found == pytest.approx(
         {
             "slo_violations": 2 / 3,  # too slow, good, and none of five completed; nobody asked in the fourth
+            "slo_floor": 0.25,
             "lost_requests": 2 / 25,
             "cpu_slack": (0.5 + 0.5 + 0.75 + 0.5) / 4,
             "memory_slack": (0.25 + 0.5 + 0.25 + 0.5) / 4,

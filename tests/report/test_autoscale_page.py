@@ -28,7 +28,7 @@ from metalore.report.style import svg
 
 NAMES = ("forecast:headroom=0.3", "hpa", "foresight")
 MEASURES = (
-    "slo_violations", "lost_requests", "cpu_slack", "memory_slack", "core_hours", "gb_hours", "cpu_cost",
+    "slo_violations", "slo_floor", "lost_requests", "cpu_slack", "memory_slack", "core_hours", "gb_hours", "cpu_cost",
     "memory_cost", "changes", "change_size", "reversals",
 )  # fmt: skip
 ZONES = ("quay <1>", "park", "station")
@@ -57,7 +57,12 @@ def series(names: tuple[str, ...] = NAMES) -> pd.DataFrame:
 
 
 def compared(**changes: Any) -> Autoscaling:
-    values = {"slo_violations": [0.01, 0.04, 0.02], "cpu_cost": [0.8, 1.2, 0.6], "memory_cost": [1.5, 2.0, 1.25]}
+    values = {
+        "slo_violations": [0.01, 0.04, 0.02],
+        "slo_floor": [0.01] * 3,
+        "cpu_cost": [0.8, 1.2, 0.6],
+        "memory_cost": [1.5, 2.0, 1.25],
+    }
     apart = estimates({"slo_violations": [-0.03, 0, -0.02]})
     reasons = [("forecast:headroom=0.3", "forecast", 1.0), ("forecast:headroom=0.3", "bounds", 0.25), ("hpa", "hpa", 1)]
     facts = {
@@ -76,7 +81,8 @@ def test_the_page_says_who_violates_least_and_needs_nothing_from_outside() -> No
         "Three recommenders. forecast:headroom=0.3 violates the latency target of 2000 ms least: 1.0% of "
         "zone-intervals, at 0.80 times the static peak's CPU and 1.50 its memory. With hpa it is 4.0% of "
         "zone-intervals, at 1.20 times the static peak's CPU and 2.00 its memory. With foresight it is 2.0% of "
-        "zone-intervals, at 0.60 times the static peak's CPU and 1.25 its memory."
+        "zone-intervals, at 0.60 times the static peak's CPU and 1.25 its memory. With as much as safety allows it is "
+        "1.0%: no size avoids these."
     )
     text = render(page)
     Reader(text)
