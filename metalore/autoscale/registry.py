@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from metalore.autoscale.errors import AutoscaleError, unknown
+from metalore.autoscale.model import Amounts
 from metalore.autoscale.recommender import Recommender
 from metalore.autoscale.recommenders.forecast import ForecastQuantile
 from metalore.autoscale.recommenders.foresight import Foresight
@@ -58,12 +59,21 @@ def read_recommender(text: str) -> tuple[str, dict[str, Any]]:
     name, _, rest = text.partition(":")
     settings: dict[str, Any] = dict(_setting(part, text) for part in rest.split(",") if part)
     check_recommender(name, settings)
+    for setting, value in settings.items():
+        if isinstance(value, tuple) and not isinstance(getattr(_CLASSES[name], setting, None), tuple):
+            raise AutoscaleError(f"{setting} of {name} is one number, not {'/'.join(f'{v:g}' for v in value)}")
     return name, settings
 
 
-def _setting(part: str, text: str) -> tuple[str, float]:
+def _setting(part: str, text: str) -> tuple[str, float | Amounts]:
     word, _, value = part.partition("=")
     try:
-        return word.strip(), float(value)
+        numbers = [float(number) for number in value.split("/")]
     except ValueError:
-        raise AutoscaleError(f"{text!r} sets {part!r}; a setting is a name, =, and a number") from None
+        numbers = []
+    match numbers:
+        case [number]:
+            return word.strip(), number
+        case [cores, memory_mb, bandwidth_mbps]:
+            return word.strip(), (cores, memory_mb, bandwidth_mbps)
+    raise AutoscaleError(f"{text!r} sets {part!r}; a setting is a name, =, and a number, or three like 0.05/16/1")

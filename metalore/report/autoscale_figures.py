@@ -53,7 +53,7 @@ def cost_figure(summary: pd.DataFrame) -> Figure:
     """Violations against costs: a mark per recommender with 95 % intervals, foresight hollow; good is below and left.
 
     Args:
-        summary: `recommender, measure, mean, low, high` with `slo_violations`, `slo_floor`, `cpu_cost` and `memory_cost`.
+        summary: `recommender, measure, mean, low, high`, with `slo_violations`, `slo_floor` and both costs.
     """
     styles = styles_of(summary["recommender"].unique())
     with paper():

@@ -193,7 +193,7 @@ def test_the_forecast_reaches_until_the_next_change_can_take_effect() -> None:
     def forecast(usage: Usage, now_s: float) -> Forecasts:
         return forecasts_of([[[[c] * 3, [400] * 3, [40] * 3] for c in cpu[:4]]] * 2, now_s)
 
-    zones.logic = Logic(make_recommender("forecast", headroom=0.0), HPA, zones.logic.safety)
+    zones.logic = Logic(make_recommender("forecast", headroom=0.0, burst=0.0), HPA, zones.logic.safety)
     cpu[3] = 6.0
     zones.controller(forecast).tick()
     assert zones.actuator.given[0, 0] == 5

@@ -8,6 +8,7 @@ from autoscale.situations import LEVELS, NAN, forecasts_of, seen_of, usage_of
 
 from metalore.autoscale import AutoscaleError, Decision, Forecasts, Reason, Usage, make_recommender
 from metalore.autoscale.recommender import from_json, to_json
+from metalore.autoscale.registry import read_recommender
 
 
 def test_the_newest_interval_counts_until_the_next_one_should_be_there() -> None:
@@ -90,6 +91,16 @@ def test_recommenders_by_name() -> None:
         make_recommender("hpo")
     with pytest.raises(AutoscaleError, match="forecast has no setting 'headrom'; did you mean 'headroom'"):
         make_recommender("forecast", headrom=0.2)
+
+
+def test_recommenders_as_a_person_writes_them() -> None:
+    assert read_recommender("hpa") == ("hpa", {})
+    name, settings = read_recommender("forecast:burst=2,piece=0.1/20/1")
+    assert (name, settings) == ("forecast", {"burst": 2.0, "piece": (0.1, 20.0, 1.0)})
+    with pytest.raises(AutoscaleError, match="sets 'piece=1/2'; a setting is a name, =, and a number, or three like"):
+        read_recommender("forecast:piece=1/2")
+    with pytest.raises(AutoscaleError, match="burst of forecast is one number, not 1/2/3"):
+        read_recommender("forecast:burst=1/2/3")
 
 
 @pytest.mark.parametrize("name", ["forecast", "vpa", "hpa", "threshold", "static"])

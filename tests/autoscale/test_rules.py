@@ -19,28 +19,39 @@ def advice(recommender: Recommender, used: object, allocated: object, **rest: ob
 def test_the_forecasts_quantile_with_headroom() -> None:
     quantiles = [[[1, 2, 3], [100, 200, 300], [5, 6, 7]], [[2, 3, 4], [50, 60, 70], [5, 6, 7]]]
     seen = seen_of([[[1, 1, 1]]], [[1, 1, 1]], forecasts=forecasts_of([quantiles], 60), lead_s=120)
-    wanted = make_recommender("forecast", headroom=0.5).recommend(seen, {})
+    wanted = make_recommender("forecast", headroom=0.5, burst=0).recommend(seen, {})
     np.testing.assert_allclose(wanted.wanted, [[6, 450, 10.5]])
-    assert wanted.reasons[0].words == "0.9 quantile of the next 120 s and 50%: 6 cores, 450 MB, 10.5 Mbit/s"
-    median = make_recommender("forecast", level=0.5, headroom=0).recommend(seen, {})
+    assert wanted.reasons[0].words == "0.9 quantile of the next 120 s, 50%: 6 cores, 450 MB, 10.5 Mbit/s"
+    median = make_recommender("forecast", level=0.5, headroom=0, burst=0).recommend(seen, {})
     np.testing.assert_allclose(median.wanted, [[3, 200, 6]])
+
+
+def test_small_zones_get_more_room_for_bursts_than_large_ones() -> None:
+    """Use of 1 and of 4 cores, of 100 and 400 MB: twice the deviation, not four times."""
+    quantiles = [[[1, 1, 1], [100, 100, 100], [0, 0, 0]], [[4, 4, 4], [400, 400, 400], [0, 0, 0]]]
+    seen = seen_of([[[1, 1, 1]] * 2], [[9, 900, 9]] * 2, forecasts=forecasts_of([[zone] for zone in quantiles], 60))
+    found = make_recommender("forecast", headroom=0, burst=2, piece=(0.25, 25, 1)).recommend(seen, {})
+    np.testing.assert_allclose(found.wanted, [[1 + 1, 100 + 100, 0], [4 + 2, 400 + 200, 0]])
+    assert found.reasons[0].words == "0.9 quantile of the next 60 s, 0% and 2 deviations: 2 cores, 200 MB, 0 Mbit/s"
 
 
 def test_a_full_zone_gets_more_than_its_forecast() -> None:
     """Use of 91 % of the CPU and 89 % of the memory."""
     quantiles = [[[1, 2, 3], [100, 200, 300], [5, 6, 7]]]
     seen = seen_of([[[3.64, 890, 5]]], [[4, 1000, 10]], forecasts=forecasts_of([quantiles], 60))
-    found = make_recommender("forecast", headroom=0).recommend(seen, {})
+    found = make_recommender("forecast", headroom=0, burst=0).recommend(seen, {})
     np.testing.assert_allclose(found.wanted, [[5.46, 300, 7]])
     assert "50% more than was used where it was full" in found.reasons[0].words
     higher = forecasts_of([[[[1, 2, 9], [100, 200, 300], [5, 6, 7]]]], 60)
     seen = seen_of([[[3.64, 890, 5]]], [[4, 1000, 10]], forecasts=higher)
-    np.testing.assert_allclose(make_recommender("forecast", headroom=0).recommend(seen, {}).wanted, [[9, 300, 7]])
+    np.testing.assert_allclose(
+        make_recommender("forecast", headroom=0, burst=0).recommend(seen, {}).wanted, [[9, 300, 7]]
+    )
 
 
 def test_foresight_gives_what_will_be_used() -> None:
     demand = np.array([[[1, 10, 5]], [[2, 5, 5]], [[9, 9, 9]]], float)  # from 60, 120 and 180 s on
-    foresight = make_recommender("foresight", times=np.array([60.0, 120, 180]), demand=demand, headroom=0.0)
+    foresight = make_recommender("foresight", times=np.array([60.0, 120, 180]), demand=demand, headroom=0.0, burst=0)
     np.testing.assert_array_equal(advice(foresight, [[[0, 0, 0]]], [[1, 1, 1]], lead_s=120).wanted, [[2, 10, 5]])
     assert np.isnan(advice(foresight, [[[0, 0, 0]]], [[1, 1, 1]], now_s=240).wanted).all()
 

@@ -277,7 +277,7 @@ def test_forecasts_that_are_not_believed() -> None:
 
 def test_without_a_forecast_zones_are_held_and_then_left_to_the_fallback() -> None:
     """Good for two turns, absurd for one zone from then on, good again in the end."""
-    logic = Logic(make_recommender("forecast"), make_recommender("hpa", unit=(1.0, 100.0, 10.0)), FREE)
+    logic = Logic(make_recommender("forecast", burst=0), make_recommender("hpa", unit=(1.0, 100.0, 10.0)), FREE)
     remembered = logic.begin("ab")
     allocated = np.array([[4.0, 400, 40]] * 2)
     found = []
@@ -293,7 +293,7 @@ def test_without_a_forecast_zones_are_held_and_then_left_to_the_fallback() -> No
 
 
 def test_a_forecast_that_never_came() -> None:
-    logic = Logic(make_recommender("forecast"), make_recommender("hpa", unit=(1.0, 100.0, 10.0)), FREE)
+    logic = Logic(make_recommender("forecast", burst=0), make_recommender("hpa", unit=(1.0, 100.0, 10.0)), FREE)
     remembered, found = logic.begin("a"), []
     for turn in range(5):
         seen = seen_of([[[3.9, 300, 30]]], [[4.0, 400, 40]], start_s=60.0 * turn)

@@ -9,27 +9,26 @@ import numpy as np
 
 from metalore.autoscale.model import Reason, Seen, in_words, touched
 from metalore.autoscale.recommender import Advice, Recommender, State
+from metalore.autoscale.recommenders._margin import Margin
 
 
 @dataclass(frozen=True, eq=False)
-class Foresight(Recommender):
-    """Is handed the future, and gives what will be used until the next change can take effect, and some more.
+class Foresight(Margin, Recommender):
+    """Is handed the future, and gives what will be used until the next change can take effect, and a margin.
 
     Attributes:
         times: starts of intervals [t], s.
         demand: what will be used in them [t, z, r].
-        headroom: part that is added.
     """
 
     name: ClassVar[str] = "foresight"
 
     times: np.ndarray
     demand: np.ndarray
-    headroom: float = 0.1
 
     def recommend(self, seen: Seen, state: State) -> Advice:
         ahead = self.demand[touched(self.times, seen.usage.interval_s, seen.now_s, seen.lead_s)]
         known = len(ahead) > 0
-        wanted = ahead.max(axis=0) * (1 + self.headroom) if known else np.full(seen.allocated.shape, np.nan)
-        what = f"the next {seen.lead_s:g} s and {self.headroom:.0%}" if known else "the future ends here"
+        wanted = self.beyond(ahead.max(axis=0)) if known else np.full(seen.allocated.shape, np.nan)
+        what = f"the next {seen.lead_s:g} s, {self.words}" if known else "the future ends here"
         return Advice(wanted, tuple(Reason(self.name, f"{what}: {in_words(row)}") for row in wanted), state)
