@@ -241,7 +241,8 @@ def in_words(amounts: Sequence[float] | np.ndarray) -> str:
 
 def amount(resource: int, value: float) -> str:
     """An amount with its unit."""
-    return f"{value:.4g} {_UNITS[resource]}"
+    number = f"{value:,.0f}" if value >= 1e4 else f"{value:.4g}"
+    return f"{number} {_UNITS[resource]}"
 
 
 def title(resource: int) -> str:

@@ -39,7 +39,7 @@ def test_a_forecaster_is_fitted_to_the_history() -> None:
     result = call(*WORDS, "--forecaster", "ridge window=3", "--ticks", 2, "--apply")
     assert result.exit_code == 0, result.output
     assert "metalore: the forecast failed" not in result.stderr
-    assert "0.9 quantile of the next 30 s, 10% and 1.5 deviations: " in result.stdout
+    assert "0.9 quantile of the next 30 s, 10% and 1.5 deviations, or 50% more" in result.stdout
 
 
 def test_bad_input() -> None:
