@@ -89,7 +89,7 @@ def _panel(usage: Usage, scenario: Scenario) -> Panel:
         name="the history",
     )
     positions_m = np.array([(station.x_m, station.y_m) for station in scenario.stations])
-    return Panel.of(panel, graph=ZoneGraph.from_distances(positions_m, usage.zones))
+    return Panel.of(panel, inputs=inputs, graph=ZoneGraph.from_distances(positions_m, usage.zones))
 
 
 class StreamedForecast:

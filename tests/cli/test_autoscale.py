@@ -13,8 +13,8 @@ import pytest
 from cli.calling import call, refusal
 
 from metalore.autoscale import comparison
-from metalore.autoscale.comparison import MEASURES, Plan, Run, candidate, compare
-from metalore.cli._forecasts import forecaster_of
+from metalore.autoscale.comparison import MEASURES, Plan, Run, candidate, compare, run_demand
+from metalore.cli._forecasts import _panel, forecaster_of
 from metalore.cli.autoscale import safety_of
 from metalore.forecast import Panel, Split, make_forecaster
 from metalore.forecast.checkpoint import save_forecaster
@@ -175,3 +175,14 @@ def test_a_kept_forecaster_is_asked(tmp_path: Path) -> None:
 )
 def test_mistakes_get_one_sentence(words: list[object], sentence: str) -> None:
     assert sentence in refusal(*SMALL, "--seeds", 1, *words)
+
+
+def test_a_forecaster_learns_from_users_and_neighbours_too() -> None:
+    scenario = load("four-cells", users__count=8)
+    plan = Plan(scenario, days=DAYS, history_days=DAYS, interval_s=30.0, policy=make_policy("backlog-proportional"))
+    panel = _panel(run_demand(plan, 0).history, scenario)
+    assert panel.inputs == ("active_users", "requests", "movement_rate")
+    assert panel.input_values is not None
+    assert panel.input_values.shape == (20, 4, 3)
+    assert panel.edges is not None
+    assert len(panel.edges) == 12, "each of four zones is a neighbour of all others"
