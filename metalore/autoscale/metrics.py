@@ -217,19 +217,39 @@ def _horizons(forecasts: Forecasts) -> list[str]:
     return [f"{step * forecasts.interval_s:g}" for step in steps.tolist()]
 
 
-class _Judge:
-    """Remembers forecasts until their time has come; each is judged once, by what was used then."""
+class ForecastErrors:
+    """How forecasts turn out, as sums by target and horizon."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         labels = ("target", "horizon")
         self._errors = Counter(
             "metalore_forecast_absolute_error",
-            "Sum of |used - median forecast|, in the unit of the target.", labels, registry=registry,
+            "Sum of |measured - median forecast|, in the unit of the target.", labels, registry=registry,
         )  # fmt: skip
-        self._above = Counter("metalore_forecast_above_p90", "Use above the 0.9 quantile.", labels, registry=registry)
-        self._judged = Counter(
-            "metalore_forecast_judged", "Uses that a forecast was compared with.", labels, registry=registry
+        self._above = Counter(
+            "metalore_forecast_above_p90", "Measured values above the 0.9 quantile.", labels, registry=registry
         )
+        self._judged = Counter(
+            "metalore_forecast_judged", "Measured values that a forecast was compared with.", labels, registry=registry
+        )
+
+    def count(
+        self, target: str, horizon: str, measured: np.ndarray, median: np.ndarray | None, p90: np.ndarray | None
+    ) -> None:
+        """Take in measured values and what was forecast of them, [n] each; NaN where one is not known."""
+        if median is not None:
+            errors = np.abs(measured - median)
+            self._errors.labels(target, horizon).inc(float(np.nansum(errors)))
+            self._judged.labels(target, horizon).inc(int(np.isfinite(errors).sum()))
+        if p90 is not None:
+            self._above.labels(target, horizon).inc(int((measured > p90).sum()))
+
+
+class _Judge:
+    """Remembers forecasts until their time has come; each is judged once, by what was used then."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._errors = ForecastErrors(registry)
         self._pending: dict[int, dict[str, tuple[Forecasts, int]]] = {}  # by number of the interval and by horizon
         self._until = -np.inf
 
@@ -250,12 +270,9 @@ class _Judge:
             self._pending = {number: kept for number, kept in self._pending.items() if number > newest}
 
     def _compare(self, used: np.ndarray, forecasts: Forecasts, h: int, horizon: str) -> None:
-        levels, values = forecasts.levels, forecasts.values[:, h]
         for r, target in enumerate(RESOURCES):
-            if 0.5 in levels:
-                errors = np.abs(used[:, r] - values[:, r, levels.index(0.5)])
-                self._errors.labels(target, horizon).inc(float(np.nansum(errors)))
-                self._judged.labels(target, horizon).inc(int(np.isfinite(errors).sum()))
-            if 0.9 in levels:
-                above = used[:, r] > values[:, r, levels.index(0.9)]
-                self._above.labels(target, horizon).inc(int(above.sum()))
+            median, p90 = (
+                forecasts.values[:, h, r, forecasts.levels.index(level)] if level in forecasts.levels else None
+                for level in (0.5, 0.9)
+            )
+            self._errors.count(target, horizon, used[:, r], median, p90)

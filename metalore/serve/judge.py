@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
+from metalore.autoscale.metrics import ForecastErrors
 from metalore.forecast import MEDIAN, Forecast
 from metalore.serve.window import Row
 
@@ -22,17 +23,7 @@ class Judge:
     """Remembers forecasts until their time has come. A value counts once; each interval is forecast from once."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        labels = ("target", "horizon")
-        self._errors = Counter(
-            "metalore_forecast_absolute_error",
-            "Sum of |measured - median forecast|, in the unit of the target.", labels, registry=registry,
-        )  # fmt: skip
-        self._above = Counter(
-            "metalore_forecast_above_p90", "Measured values above the 0.9 quantile.", labels, registry=registry
-        )
-        self._judged = Counter(
-            "metalore_forecast_judged", "Measured values that a forecast was compared with.", labels, registry=registry
-        )
+        self._errors = ForecastErrors(registry)
         self._pending: dict[float, dict[str, np.ndarray]] = {}
 
     def clear(self) -> None:
@@ -62,15 +53,9 @@ class Judge:
         self._pending = {t: q for t, q in self._pending.items() if newest is None or t > newest - past}
 
     def _compare(self, actual: np.ndarray, quantiles: np.ndarray, targets: Sequence[str], horizon: str) -> None:
-        errors = np.abs(actual - quantiles[..., MEDIAN])
-        there = ~np.isnan(errors)
-        above = actual > quantiles[..., -1]
         for f, target in enumerate(targets):
-            some = there[:, f]
-            self._errors.labels(target, horizon).inc(float(errors[some, f].sum()))
-            self._above.labels(target, horizon).inc(int(above[some, f].sum()))
-            self._judged.labels(target, horizon).inc(int(some.sum()))
-        quantiles[there] = np.nan  # a repeated row is not judged again
+            self._errors.count(target, horizon, actual[:, f], quantiles[:, f, MEDIAN], quantiles[:, f, -1])
+        quantiles[~np.isnan(actual)] = np.nan  # a repeated row is not judged again
 
 
 def _number(value: object) -> float:
