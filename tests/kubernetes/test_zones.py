@@ -138,7 +138,7 @@ def test_a_patch_for_an_older_state_is_refused_and_made_anew(city: City) -> None
     city.client.patch(Deployment, "zone-000", {"metadata": {"annotations": {"a-person": "was-here"}}})
     zone = zones_of(old, (), (), False)["zone-000"]
     settings = KubernetesSettings(dry_run=False)
-    patch = deployment_patch(zone, Given(Sizes.of(2.0, 256.0), 100.0), Step("template"), settings)
+    patch = deployment_patch(zone, Given(Sizes.of(2.0, 256.0), 100.0), Step("template"), settings, 60.0)
     with pytest.raises(ApiError, match="the object has been modified"):
         cluster.apply("zone-000", patch, manager="metalore-autoscaler", force=True, dry_run=False)
     zones._cluster.deployments = lambda: old
