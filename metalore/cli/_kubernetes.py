@@ -30,9 +30,10 @@ from metalore.autoscale.kubernetes import (
 )
 from metalore.autoscale.kubernetes.actuator import in_a_sentence
 from metalore.autoscale.kubernetes.usage import ZoneMetrics
+from metalore.autoscale.metrics import LoopMetrics
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.registry import read_recommender
-from metalore.zone.server import Answer, Pages
+from metalore.zone.server import PROMETHEUS_TEXT, Answer, Pages
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -136,6 +137,12 @@ def run(
     except httpx2.HTTPError as error:
         raise AutoscaleError(f"the zones are not known: {in_a_sentence(error)}") from None
     pulse = _Pulse(LATE_TICKS * interval_s + cast.backoff.patience_s, election)
+    metrics = LoopMetrics(safety, interval_s, leads=(lambda: election.leads) if apply else None)
+
+    def report(tick: Tick) -> None:
+        metrics.report(tick)
+        pulse.beat(tick)
+
     controller = Controller(
         logic,
         zones,
@@ -143,10 +150,10 @@ def run(
         clock,
         interval_s=interval_s,
         forecast=_forecast(forecaster, Usage.nothing(zones.zones, interval_s)),
-        report=pulse.beat,
+        report=report,
     )
     typer.echo(f"{len(zones.zones)} zones in namespace {cluster.namespace}; {'acts' if apply else 'a dry run'}")
-    with _told_to_end(), _healthy(health, pulse), _leading(election if apply else None):
+    with _told_to_end(), _answering(health, pulse, metrics), _leading(election if apply else None):
         controller.tick()
         controller.run(None if ticks is None else ticks - 1)
 
@@ -198,12 +205,15 @@ class _Pulse:
 
 
 @contextmanager
-def _healthy(address: tuple[str, int] | None, pulse: _Pulse) -> Iterator[None]:
-    """Probes are answered meanwhile."""
+def _answering(address: tuple[str, int] | None, pulse: _Pulse, metrics: LoopMetrics) -> Iterator[None]:
+    """Probes and Prometheus are answered meanwhile."""
     if address is None:
         yield
         return
-    pages = Pages(*address, {"/healthz": pulse.health, "/readyz": pulse.ready})
+    pages = Pages(
+        *address,
+        {"/healthz": pulse.health, "/readyz": pulse.ready, "/metrics": lambda: (200, PROMETHEUS_TEXT, metrics.text())},
+    )
     pages.start()
     try:
         yield
