@@ -50,7 +50,7 @@ def test_a_decision_is_applied_and_read_back(city: City) -> None:
     assert (spec.replicas, spec.strategy.rollingUpdate.maxUnavailable) == (1, 0)
 
 
-def test_it_owns_two_sizes_and_one_annotation_and_nothing_else(city: City) -> None:
+def test_it_owns_two_sizes_and_two_annotations_and_nothing_else(city: City) -> None:
     city.zones().apply(only_first(1.5))
     (owned,) = [e.fieldsV1 for e in city.deployment().metadata.managedFields if e.manager == "metalore-autoscaler"]
     both = {"f:cpu": {}, "f:memory": {}}
@@ -59,7 +59,8 @@ def test_it_owns_two_sizes_and_one_annotation_and_nothing_else(city: City) -> No
     found = owned["f:spec"]["f:template"]["f:spec"]["f:containers"]
     assert found == {'k:{"name":"zone"}': container}
     assert list(owned) == ["f:metadata", "f:spec"]
-    assert owned["f:metadata"] == {"f:annotations": {"f:metalore.io/bandwidth-mbps": {}}}
+    notes = {"f:metalore.io/bandwidth-mbps": {}, "f:metalore.io/changed": {}}
+    assert owned["f:metadata"] == {"f:annotations": notes}
 
 
 def test_bandwidth_alone_restarts_nothing(city: City) -> None:
@@ -75,6 +76,13 @@ def test_what_it_applied_stays_when_later_only_bandwidth_changes(city: City) -> 
     zones.apply(only_first(1.5))
     zones.apply(decision([1.5, 256.0, 30.0], AS_MADE, before=[[1.5, 256.0, 100.0], AS_MADE]))
     assert zones.allocations()[0].tolist() == [1.5, 256.0, 30.0]
+
+
+def test_a_controller_that_begins_knows_when_zones_were_changed(city: City) -> None:
+    city.zones().apply(only_first(1.5))
+    successor = city.zones()
+    successor.allocations()
+    assert successor.changed_at().tolist() == [60.0, -np.inf]
 
 
 # -- waiting -----------------------------------------------------------------------------------------------------------
