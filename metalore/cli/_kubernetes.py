@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -121,41 +121,41 @@ def run(
     name, of_recommender = read_recommender(recommender)
     logic = Logic(make_recommender(name, **of_recommender), HorizontalRule(), safety)
     config, identity = config_of(kubeconfig, context), f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-    cluster, beside = Cluster(config, namespace), Cluster(config, namespace)
-    election = Election(beside, identity, time.monotonic, cast.lease)
-    try:
-        zones = KubernetesZones(
-            cluster,
+    with closing(Cluster(config, namespace)) as cluster, closing(Cluster(config, namespace)) as beside:
+        election = Election(beside, identity, time.monotonic, cast.lease)
+        try:
+            zones = KubernetesZones(
+                cluster,
+                clock,
+                cast.zones,
+                backoff=cast.backoff,
+                leads=lambda: election.leads,
+                told=_tell,
+                identity=identity,
+                seed=uuid.uuid4().int,
+            )
+        except httpx2.HTTPError as error:
+            raise AutoscaleError(f"the zones are not known: {in_a_sentence(error)}") from None
+        pulse = _Pulse(LATE_TICKS * interval_s + cast.backoff.patience_s, election)
+        metrics = LoopMetrics(safety, interval_s, leads=(lambda: election.leads) if apply else None)
+
+        def report(tick: Tick) -> None:
+            metrics.report(tick)
+            pulse.beat(tick)
+
+        controller = Controller(
+            logic,
+            zones,
+            ZoneMetrics(zones.zones, usage, clock.now, interval_s=interval_s),
             clock,
-            cast.zones,
-            backoff=cast.backoff,
-            leads=lambda: election.leads,
-            told=_tell,
-            identity=identity,
-            seed=uuid.uuid4().int,
+            interval_s=interval_s,
+            forecast=_forecast(forecaster, Usage.nothing(zones.zones, interval_s)),
+            report=report,
         )
-    except httpx2.HTTPError as error:
-        raise AutoscaleError(f"the zones are not known: {in_a_sentence(error)}") from None
-    pulse = _Pulse(LATE_TICKS * interval_s + cast.backoff.patience_s, election)
-    metrics = LoopMetrics(safety, interval_s, leads=(lambda: election.leads) if apply else None)
-
-    def report(tick: Tick) -> None:
-        metrics.report(tick)
-        pulse.beat(tick)
-
-    controller = Controller(
-        logic,
-        zones,
-        ZoneMetrics(zones.zones, usage, clock.now, interval_s=interval_s),
-        clock,
-        interval_s=interval_s,
-        forecast=_forecast(forecaster, Usage.nothing(zones.zones, interval_s)),
-        report=report,
-    )
-    typer.echo(f"{len(zones.zones)} zones in namespace {cluster.namespace}; {'acts' if apply else 'a dry run'}")
-    with _told_to_end(), _answering(health, pulse, metrics), _leading(election if apply else None):
-        controller.tick()
-        controller.run(None if ticks is None else ticks - 1)
+        typer.echo(f"{len(zones.zones)} zones in namespace {cluster.namespace}; {'acts' if apply else 'a dry run'}")
+        with _told_to_end(), _answering(health, pulse, metrics), _leading(election if apply else None):
+            controller.tick()
+            controller.run(None if ticks is None else ticks - 1)
 
 
 def _forecast(folder: str | None, nothing: Usage) -> Forecast | None:
