@@ -103,7 +103,7 @@ def test_of_two_controllers_one_leads_and_the_other_takes_over_when_it_dies(city
                 if first.leads and second.leads:
                     overlap.append(time.monotonic())
 
-        watcher = threading.Thread(target=watch)
+        watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         ticks = [controller(city, zones, 0.5).tick() for zones in (of_second, of_first)]
         assert [done(tick) for tick in ticks] == [[False, False], [True, True]]
