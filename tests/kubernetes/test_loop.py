@@ -167,7 +167,7 @@ def test_of_two_commands_one_leads_and_the_other_follows_and_their_metrics_say_s
             until(lambda one=one: one.metric("metalore_loop_seconds_count") > 1, "two turns")
             assert one.metric('metalore_allocation{resource="cpu_cores",zone="zone-000"}') == 0.25
         leader.process.kill()
-        until(lambda: follower.metric("metalore_leader") == 1.0, "another leader", 20.0)
+        until(lambda: follower.metric("metalore_leader") == 1.0, "another leader")
     finally:
         for one in both:
             one.process.terminate()
