@@ -16,9 +16,10 @@ from lightkube.config import client_adapter
 from lightkube.config.kubeconfig import SingleConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ApiError
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.coordination_v1 import Lease
-from lightkube.resources.core_v1 import Pod, Secret
+from lightkube.resources.core_v1 import Namespace, Pod, Secret
 from lightkube.resources.rbac_authorization_v1 import Role
 from lightkube.types import PatchType
 
@@ -130,18 +131,33 @@ def test_without_rights_it_says_which_are_missing_and_changes_nothing(city: City
         assert city.sizes(zone)["limits"]["cpu"] == "250m"
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl, which has kustomize, is not installed")
-@pytest.mark.parametrize("folder", ["base", "overlays/act", "monitoring"])
-def test_the_server_takes_all_that_kustomize_builds(testbed: Testbed, folder: str) -> None:
-    built = subprocess.run(["kubectl", "kustomize", DEPLOY / folder], capture_output=True, check=True, text=True)
-    with Client(testbed.config()) as client:
-        namespace, *_ = codecs.load_all_yaml((DEPLOY / "base/namespace.yaml").read_text(encoding="utf-8"))
-        client.apply(namespace, field_manager="kubectl")
-        things = codecs.load_all_yaml(built.stdout)
-        assert things
+def files() -> list[Any]:
+    """All objects in the files of deploy/, without what kustomize does to them but for the namespace."""
+    paths = [*(DEPLOY / "base").rglob("*.yaml"), *(DEPLOY / "monitoring").glob("*.yaml")]
+    texts = [path.read_text(encoding="utf-8") for path in sorted(paths) if path.name != "kustomization.yaml"]
+    things = [thing for text in texts for thing in codecs.load_all_yaml(text)]
+    for thing in things:
+        if thing.kind == "RoleBinding":
+            thing.subjects[0].namespace = "metalore"
+    return things
+
+
+def built(folder: str) -> list[Any]:
+    """All objects that kustomize makes."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl, which has kustomize, is not installed")
+    command = ["kubectl", "kustomize", DEPLOY / folder]
+    return codecs.load_all_yaml(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+@pytest.mark.parametrize("folder", ["", "base", "overlays/act", "monitoring"])
+def test_the_server_takes_all_that_is_in_deploy(testbed: Testbed, folder: str) -> None:
+    things = built(folder) if folder else files()
+    with Client(testbed.config(), namespace="metalore") as client:
+        client.apply(Namespace(metadata=ObjectMeta(name="metalore")), field_manager="test")
         for thing in things:
             client.apply(thing, field_manager="kubectl", dry_run=True)
-        (broken,) = [thing for thing in things if thing.kind == "Deployment"][:1]
+        broken = next(thing for thing in things if thing.kind == "Deployment")
         broken.spec.template.spec.containers[0].name = "no_name"
         with pytest.raises(ApiError, match="Invalid value"):
             client.apply(broken, field_manager="kubectl", dry_run=True)
