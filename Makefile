@@ -28,6 +28,7 @@ test: $(VENV)/installed lint   ## set up, then lint and the whole test suite
 test-kubernetes: $(VENV)/installed   ## tests on a real API server, which is built first (Debian 12, as root, some minutes)
 	nice -n 15 tools/kube-testbed build
 	$(BIN)/python -m pytest -q tests/kubernetes
+
 test-monitoring: $(VENV)/installed   ## rules, dashboards and alerts on a real Prometheus (Debian's, as root, if there is none)
 	tools/install-prometheus
 	npm install --prefix deploy/monitoring/schema --silent --no-fund --no-audit --no-package-lock --ignore-scripts || echo "Grafana's schema cannot be had; its test is skipped"

@@ -38,6 +38,10 @@ class Actuator(ABC):
     def allocations(self) -> np.ndarray:
         """What zones were given last [z, r], also where that has not taken effect yet."""
 
+    def changed_at(self) -> np.ndarray:
+        """When each zone was last changed, by whichever controller, s [z]; -inf: not known. As of `allocations`."""
+        return np.full(len(self.zones), -np.inf)
+
     @abstractmethod
     def apply(self, decision: Decision) -> Applied:
         """Carry a decision out as far as possible."""

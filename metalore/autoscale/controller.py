@@ -121,10 +121,11 @@ class Controller:
         usage = self._tried("usage", self._observe)
         self._usage = self._usage if usage is None else usage
         forecasts = self._tried("forecast", lambda: self._forecast(self._usage, now))
-        allocated = self._tried("allocations", self._actuator.allocations)
+        looked = self._tried("allocations", lambda: (self._actuator.allocations(), self._actuator.changed_at()))
         decision = applied = None
-        if allocated is not None:
-            decision = self._decide(Seen(now, self._usage, forecasts, allocated, self._lead_s))
+        if looked is not None:
+            allocated, changed_at = looked
+            decision = self._decide(Seen(now, self._usage, forecasts, allocated, self._lead_s, changed_at))
             applied = self._act(decision)
         failed = tuple(part for part, _ in self._problems)
         problems = tuple(words for _, words in self._problems)

@@ -144,6 +144,7 @@ class Seen:
         forecasts: the newest, if there are any.
         allocated: what zones have [z, r].
         lead_s: from now until the decision after this one can take effect.
+        changed_at: when each zone was last changed, by whichever controller, s [z]; -inf: not known. Unset: of none.
     """
 
     now_s: float
@@ -151,6 +152,7 @@ class Seen:
     forecasts: Forecasts | None
     allocated: np.ndarray
     lead_s: float
+    changed_at: np.ndarray | None = None
 
     @property
     def missing(self) -> np.ndarray:

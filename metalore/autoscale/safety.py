@@ -97,7 +97,8 @@ class Safety:
         }
 
     def observed(self, seen: Seen, state: State) -> State:
-        """The state with what has been used since."""
+        """The state with what others have changed and what has been used since."""
+        state = _with_changes_of_others(seen, state)
         new = seen.usage.since(float(np.nextafter(state["seen_until"], np.inf)))
         if len(new) == 0:
             return state
@@ -187,6 +188,18 @@ _PHRASES = {
     "bounds": "is bounded",
     "budget": "shares a budget",
 }
+
+
+def _with_changes_of_others(seen: Seen, state: State) -> State:
+    """The state with cooldown, of all resources, where a zone was changed later than is remembered.
+
+    A time in the future is from a clock that is fast; it counts once it has passed.
+    """
+    if seen.changed_at is None:
+        return state
+    at = seen.changed_at[:, None]
+    later = (at > state["changed_at"].max(axis=1, keepdims=True)) & (at <= seen.now_s)
+    return dict(state) | {"changed_at": np.where(later, at, state["changed_at"])}
 
 
 class _Notes:

@@ -9,7 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +30,10 @@ from metalore.autoscale.kubernetes import (
 )
 from metalore.autoscale.kubernetes.actuator import in_a_sentence
 from metalore.autoscale.kubernetes.usage import ZoneMetrics
+from metalore.autoscale.metrics import LoopMetrics
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.registry import read_recommender
-from metalore.zone.server import Answer, Pages
+from metalore.zone.server import PROMETHEUS_TEXT, Answer, Pages
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -120,35 +121,41 @@ def run(
     name, of_recommender = read_recommender(recommender)
     logic = Logic(make_recommender(name, **of_recommender), HorizontalRule(), safety)
     config, identity = config_of(kubeconfig, context), f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-    cluster, beside = Cluster(config, namespace), Cluster(config, namespace)
-    election = Election(beside, identity, time.monotonic, cast.lease)
-    try:
-        zones = KubernetesZones(
-            cluster,
+    with closing(Cluster(config, namespace)) as cluster, closing(Cluster(config, namespace)) as beside:
+        election = Election(beside, identity, time.monotonic, cast.lease)
+        try:
+            zones = KubernetesZones(
+                cluster,
+                clock,
+                cast.zones,
+                backoff=cast.backoff,
+                leads=lambda: election.leads,
+                told=_tell,
+                identity=identity,
+                seed=uuid.uuid4().int,
+            )
+        except httpx2.HTTPError as error:
+            raise AutoscaleError(f"the zones are not known: {in_a_sentence(error)}") from None
+        pulse = _Pulse(LATE_TICKS * interval_s + cast.backoff.patience_s, election)
+        metrics = LoopMetrics(safety, interval_s, leads=(lambda: election.leads) if apply else None)
+
+        def report(tick: Tick) -> None:
+            metrics.report(tick)
+            pulse.beat(tick)
+
+        controller = Controller(
+            logic,
+            zones,
+            ZoneMetrics(zones.zones, usage, clock.now, interval_s=interval_s),
             clock,
-            cast.zones,
-            backoff=cast.backoff,
-            leads=lambda: election.leads,
-            told=_tell,
-            identity=identity,
-            seed=uuid.uuid4().int,
+            interval_s=interval_s,
+            forecast=_forecast(forecaster, Usage.nothing(zones.zones, interval_s)),
+            report=report,
         )
-    except httpx2.HTTPError as error:
-        raise AutoscaleError(f"the zones are not known: {in_a_sentence(error)}") from None
-    pulse = _Pulse(LATE_TICKS * interval_s + cast.backoff.patience_s, election)
-    controller = Controller(
-        logic,
-        zones,
-        ZoneMetrics(zones.zones, usage, clock.now, interval_s=interval_s),
-        clock,
-        interval_s=interval_s,
-        forecast=_forecast(forecaster, Usage.nothing(zones.zones, interval_s)),
-        report=pulse.beat,
-    )
-    typer.echo(f"{len(zones.zones)} zones in namespace {cluster.namespace}; {'acts' if apply else 'a dry run'}")
-    with _told_to_end(), _healthy(health, pulse), _leading(election if apply else None):
-        controller.tick()
-        controller.run(None if ticks is None else ticks - 1)
+        typer.echo(f"{len(zones.zones)} zones in namespace {cluster.namespace}; {'acts' if apply else 'a dry run'}")
+        with _told_to_end(), _answering(health, pulse, metrics), _leading(election if apply else None):
+            controller.tick()
+            controller.run(None if ticks is None else ticks - 1)
 
 
 def _forecast(folder: str | None, nothing: Usage) -> Forecast | None:
@@ -198,12 +205,15 @@ class _Pulse:
 
 
 @contextmanager
-def _healthy(address: tuple[str, int] | None, pulse: _Pulse) -> Iterator[None]:
-    """Probes are answered meanwhile."""
+def _answering(address: tuple[str, int] | None, pulse: _Pulse, metrics: LoopMetrics) -> Iterator[None]:
+    """Probes and Prometheus are answered meanwhile."""
     if address is None:
         yield
         return
-    pages = Pages(*address, {"/healthz": pulse.health, "/readyz": pulse.ready})
+    pages = Pages(
+        *address,
+        {"/healthz": pulse.health, "/readyz": pulse.ready, "/metrics": lambda: (200, PROMETHEUS_TEXT, metrics.text())},
+    )
     pages.start()
     try:
         yield

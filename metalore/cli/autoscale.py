@@ -87,8 +87,12 @@ KubernetesOverride = Annotated[
 Namespace = Annotated[str | None, typer.Option("--namespace", metavar="NAME", help="Unset: the kubeconfig's.")]
 KubeConfig = Annotated[str | None, typer.Option("--kubeconfig", metavar="FILE")]
 ClusterContext = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Of the kubeconfig.")]
-HealthHost = Annotated[str, typer.Option("--health-host", metavar="ADDRESS", help="Where probes are answered.")]
-HealthPort = Annotated[int | None, typer.Option("--health-port", metavar="P", help="Unset: no probes.")]
+HealthHost = Annotated[
+    str, typer.Option("--health-host", metavar="ADDRESS", help="Where probes and Prometheus are answered.")
+]
+HealthPort = Annotated[
+    int | None, typer.Option("--health-port", metavar="P", help="Of /healthz, /readyz and /metrics. Unset: none.")
+]
 Ticks = Annotated[int | None, typer.Option("--ticks", metavar="N", help="End after so many turns.")]
 
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from metalore.zone.workload import Workload, ZoneError, read_users
 
 LONGEST = 1024
 """Bytes of a request's body."""
 _TIMEOUT_S = 5.0
+
+MOST_CONNECTIONS = 64
+"""Open at once. For one more the oldest is closed, so that nobody who holds connections open can keep probes out."""
+PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+"""Media type of metrics."""
 
 Answer = tuple[int, str, str]
 """Status, media type, text."""
@@ -30,6 +39,7 @@ class Pages(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = MOST_CONNECTIONS
 
     def __init__(
         self,
@@ -39,7 +49,31 @@ class Pages(ThreadingHTTPServer):
         put: Mapping[str, Callable[[bytes], Answer]] | None = None,
     ) -> None:
         self.pages, self.put = dict(pages), dict(put or {})
+        self._open: dict[Any, None] = {}
+        self._lock = threading.Lock()
         super().__init__((host, port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a connection in a thread of its own, and make room for it."""
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > MOST_CONNECTIONS:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with suppress(OSError):  # it has just ended
+                    oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """A connection ends."""
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing about who left; the rest is a bug."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def port(self) -> int:
@@ -62,7 +96,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:  # the base class calls it so
-        """Answer a page."""
+        """Answer a page; a body is not read, and would be taken for the next request."""
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            self.close_connection = True
         page = self.server.pages.get(self.path.partition("?")[0])
         self._answer(page() if page else (404, "text/plain", "there is no such page\n"))
 
@@ -150,7 +186,7 @@ class ZoneServer:
         return self._users()
 
     def _metrics(self) -> Answer:
-        return 200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(self._zone, self._workload)
+        return 200, PROMETHEUS_TEXT, metrics_text(self._zone, self._workload)
 
 
 def metrics_text(zone: str, workload: Workload) -> str:

@@ -120,6 +120,26 @@ def test_cooldown_begins_only_where_something_was_done() -> None:
     assert "cooldown" not in codes[1]
 
 
+@pytest.mark.parametrize(("age_s", "grows"), [(299.0, False), (300.0, True), (-60.0, True), (np.inf, True)])
+def test_cooldown_counts_from_what_another_controller_changed(age_s: float, grows: bool) -> None:
+    zones = Zones(safety=Safety(cooldown_up_s=300.0, hysteresis=0.0, fixed=()))
+    zones.clock.now_s = 3600.0
+    zones.actuator.changed_at = lambda: np.array([3600.0 - age_s, -np.inf])  # type: ignore[method-assign]
+    zones.controller().tick()
+    assert zones.actuator.given[:, 0].tolist() == [8 if grows else 4, 8]
+
+
+def test_its_own_change_is_not_taken_for_one_of_another() -> None:
+    zones = Zones(safety=Safety(cooldown_down_s=300.0, hysteresis=0.0))  # bandwidth is fixed
+    zones.clock.now_s = 3600.5
+    controller = zones.controller()
+    controller.tick()
+    zones.actuator.changed_at = lambda: np.array([3600.0, 3600.0])  # type: ignore[method-assign]  # whole seconds
+    zones.clock.now_s = 3660.5
+    controller.tick()
+    assert np.isinf(controller.remembered.safety["changed_at"]).tolist() == [[False, False, True]] * 2
+
+
 def test_nothing_changes_for_the_worse_while_telemetry_fails() -> None:
     zones = Zones("static")
     controller = zones.controller()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from autoscale.kubernetes.things import FakeServer, deployment
 from cli.calling import call, refusal
 
 from metalore.autoscale import AutoscaleError
+from metalore.cli import _kubernetes
 from metalore.cli._kubernetes import cast_of
 
 RUN = ("autoscale", "--actuator", "kubernetes")
@@ -55,6 +59,32 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     assert said.startswith("the zones are not known: the API server did not answer: ConnectError")
     assert "no cluster to connect to" in refusal(*RUN, "--kubeconfig", tmp_path / "none")
     assert "no cluster to connect to" in refusal(*RUN, "--kubeconfig", tmp_path / "config", "--context", "d")
+
+
+@pytest.mark.parametrize("apply", [False, True])
+def test_the_loop_shows_its_metrics_beside_its_probes(
+    apply: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text(NOWHERE)
+    server, said = FakeServer(deployment("arena")), dict[str, str]()
+    monkeypatch.setattr(_kubernetes, "Cluster", lambda config, namespace: server.cluster())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def look() -> None:
+        """In the middle of a turn; the first looks come before anybody answers."""
+        for page in ("healthz", "readyz", "metrics"):
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=10) as answer:
+                said[page] = answer.read().decode()
+
+    server.before_read = look
+    rest = ("--recommender", "hpa", "--interval", 1, "--ticks", 2, "--usage", "http://127.0.0.1:9/{zone}")
+    call(*RUN, "--kubeconfig", tmp_path / "config", "--health-port", port, *rest, *(["--apply"] if apply else []))
+    assert (said["healthz"], said["readyz"]) == ("ok\n", "ok\n")
+    assert 'metalore_allocation{resource="cpu_cores",zone="arena"} 1.0\n' in said["metrics"]
+    assert 'metalore_decisions_total{reason="hpa"} 1.0\n' in said["metrics"]
+    assert "metalore_loop_seconds_count 1.0\n" in said["metrics"]
+    assert ("metalore_leader 0.0\n" in said["metrics"]) is apply  # there is no lease on that server
 
 
 @pytest.mark.parametrize("words", [("autoscale",), ("autoscale", "--actuator", "nomad"), ("zone", "manifests")])

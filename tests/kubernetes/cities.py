@@ -7,17 +7,21 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from lightkube import Client, KubeConfig, codecs
 from lightkube.config.kubeconfig import SingleConfig
+from lightkube.core.exceptions import ApiError
 from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.apps_v1 import Deployment
-from lightkube.resources.core_v1 import Namespace, Pod, ServiceAccount
+from lightkube.resources.apps_v1 import Deployment, ReplicaSet
+from lightkube.resources.coordination_v1 import Lease
+from lightkube.resources.core_v1 import Event, Namespace, Pod, Service, ServiceAccount
 from lightkube.types import PatchType
 
 from metalore.autoscale.kubernetes import Backoff, Cluster, KubernetesSettings, KubernetesZones
+from metalore.autoscale.kubernetes.retry import code_of
 from metalore.autoscale.kubernetes.zone import rollout
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +36,15 @@ def until(condition: Callable[[], Any], what: str, within_s: float = 60.0) -> No
     while not condition():
         assert time.monotonic() < end, f"{what} did not come about in {within_s:g} s"
         time.sleep(0.1)
+
+
+class Closable(Protocol):
+    """Something with connections."""
+
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=Closable)
 
 
 class SystemClock:
@@ -83,10 +96,18 @@ class City:
     """
 
     def __init__(self, testbed: Testbed, namespace: str) -> None:
-        self.testbed, self.namespace = testbed, namespace
-        self.client = Client(testbed.config(), namespace=namespace)
+        self.testbed, self.namespace, self._connected = testbed, namespace, ExitStack()
+        self.client = self.closing(Client(testbed.config(), namespace=namespace))
         self.client.create(Namespace(metadata=ObjectMeta(name=namespace)))
         until(lambda: list(self.client.list(ServiceAccount)), "the service account")
+
+    def closing(self, client: C) -> C:
+        """The same, to be closed after the test."""
+        return self._connected.enter_context(closing(client))
+
+    def close(self) -> None:
+        """End all connections."""
+        self._connected.close()
 
     def create(self, text: str, manager: str = "kubectl") -> None:
         """Apply manifests as a person does."""
@@ -94,7 +115,7 @@ class City:
             self.client.apply(thing, field_manager=manager)
 
     def cluster(self) -> Cluster:
-        return Cluster(self.testbed.config(), self.namespace)
+        return self.closing(Cluster(self.testbed.config(), self.namespace))
 
     def zones(self, *, backoff: Backoff = IMPATIENT, **settings: Any) -> KubernetesZones:
         """An actuator that acts and may take over from kubectl, unless told otherwise."""
@@ -115,27 +136,23 @@ class City:
         def complete() -> bool:
             for pod in self.client.list(Pod):
                 if pod.status.phase == "Pending":
-                    status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
-                    self.client.patch(Pod.Status, pod.metadata.name, {"status": status}, patch_type=PatchType.MERGE)
+                    self._start(pod.metadata.name)
             return not any(rollout(deployment) for deployment in self.client.list(Deployment))
 
         until(complete, "the rollout")
 
+    def _start(self, pod: str) -> None:
+        status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        try:
+            self.client.patch(Pod.Status, pod, {"status": status}, patch_type=PatchType.MERGE)
+        except ApiError as error:
+            if code_of(error) != 404:  # it was replaced meanwhile
+                raise
+
     def versions(self) -> dict[tuple[str, str], str]:
         """Resource versions of everything that a controller could touch."""
-        kinds = [codecs.from_dict({"apiVersion": v, "kind": k}).__class__ for v, k in _KINDS]
         return {
             (kind.__name__, thing.metadata.name): thing.metadata.resourceVersion
-            for kind in kinds
+            for kind in (Deployment, ReplicaSet, Pod, Event, Service, Lease)
             for thing in self.client.list(kind)
         }
-
-
-_KINDS = (
-    ("apps/v1", "Deployment"),
-    ("apps/v1", "ReplicaSet"),
-    ("v1", "Pod"),
-    ("v1", "Event"),
-    ("v1", "Service"),
-    ("coordination.k8s.io/v1", "Lease"),
-)

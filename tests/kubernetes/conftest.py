@@ -24,9 +24,10 @@ def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
 
 
 @pytest.fixture
-def city(testbed: Testbed) -> City:
+def city(testbed: Testbed) -> Iterator[City]:
     """Two zones, complete."""
     found = City(testbed, f"city-{uuid.uuid4().hex[:8]}")
     found.create(manifests(numbered(2, cores=0.25, memory_mb=256)))
     found.finish_rollouts()
-    return found
+    yield found
+    found.close()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
+import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from cli.calling import call
@@ -96,7 +103,7 @@ def test_of_two_controllers_one_leads_and_the_other_takes_over_when_it_dies(city
                 if first.leads and second.leads:
                     overlap.append(time.monotonic())
 
-        watcher = threading.Thread(target=watch)
+        watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
         ticks = [controller(city, zones, 0.5).tick() for zones in (of_second, of_first)]
         assert [done(tick) for tick in ticks] == [[False, False], [True, True]]
@@ -125,6 +132,46 @@ def test_a_leader_without_an_api_server_stops_acting(city: City) -> None:
         until(lambda: not election.leads, "the end of the lead", 10.0)
         city.testbed.do("start", "apiserver")
         until(lambda: election.leads, "a leader again")
+
+
+class Command:
+    """`metalore autoscale --apply` in a process of its own."""
+
+    def __init__(self, city: City) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        metalore = Path(sys.executable).parent / "metalore"
+        words = (
+            "--actuator=kubernetes", "--apply", "--recommender=threshold", "--interval=1", "--usage=http://127.0.0.1:9/{zone}",
+            f"--kubeconfig={city.testbed.kubeconfig}", f"--namespace={city.namespace}", f"--health-port={self.port}",
+            "--kubernetes=lease_s=3", "--kubernetes=renew_deadline_s=2", "--kubernetes=retry_s=0.3",
+        )  # fmt: skip
+        self.process = subprocess.Popen([metalore, "autoscale", *words], stdout=subprocess.DEVNULL)
+
+    def metric(self, line: str) -> float:
+        """A value of its `/metrics`; NaN if it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+                found = re.search(rf"^{re.escape(line)} (.+)$", answer.read().decode(), re.MULTILINE)
+        except OSError:
+            return math.nan
+        return float(found[1]) if found else math.nan
+
+
+def test_of_two_commands_one_leads_and_the_other_follows_and_their_metrics_say_so(city: City) -> None:
+    both = [Command(city), Command(city)]
+    try:
+        until(lambda: sorted(one.metric("metalore_leader") for one in both) == [0.0, 1.0], "a leader and a follower")
+        leader, follower = sorted(both, key=lambda one: -one.metric("metalore_leader"))
+        for one in both:
+            until(lambda one=one: one.metric("metalore_loop_seconds_count") > 1, "two turns")
+            assert one.metric('metalore_allocation{resource="cpu_cores",zone="zone-000"}') == 0.25
+        leader.process.kill()
+        until(lambda: follower.metric("metalore_leader") == 1.0, "another leader")
+    finally:
+        for one in both:
+            one.process.terminate()
+            one.process.wait(timeout=30)
 
 
 def test_the_command_turns_once_without_and_with_apply(city: City) -> None:

@@ -10,7 +10,7 @@ from kubernetes.cities import City, until
 from lightkube.core.exceptions import ApiError
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.resources.apps_v1 import Deployment
-from lightkube.resources.core_v1 import Event
+from lightkube.resources.core_v1 import Event, Pod
 from lightkube.types import PatchType
 
 from metalore.autoscale import Decision, Reason
@@ -50,7 +50,7 @@ def test_a_decision_is_applied_and_read_back(city: City) -> None:
     assert (spec.replicas, spec.strategy.rollingUpdate.maxUnavailable) == (1, 0)
 
 
-def test_it_owns_two_sizes_and_one_annotation_and_nothing_else(city: City) -> None:
+def test_it_owns_two_sizes_and_two_annotations_and_nothing_else(city: City) -> None:
     city.zones().apply(only_first(1.5))
     (owned,) = [e.fieldsV1 for e in city.deployment().metadata.managedFields if e.manager == "metalore-autoscaler"]
     both = {"f:cpu": {}, "f:memory": {}}
@@ -59,15 +59,16 @@ def test_it_owns_two_sizes_and_one_annotation_and_nothing_else(city: City) -> No
     found = owned["f:spec"]["f:template"]["f:spec"]["f:containers"]
     assert found == {'k:{"name":"zone"}': container}
     assert list(owned) == ["f:metadata", "f:spec"]
-    assert owned["f:metadata"] == {"f:annotations": {"f:metalore.io/bandwidth-mbps": {}}}
+    notes = {"f:metalore.io/bandwidth-mbps": {}, "f:metalore.io/changed": {}}
+    assert owned["f:metadata"] == {"f:annotations": notes}
 
 
 def test_bandwidth_alone_restarts_nothing(city: City) -> None:
-    generation = city.deployment().metadata.generation
+    pods = [pod.metadata.name for pod in city.client.list(Pod)]
     assert city.zones().apply(only_first(0.25, mbps=40.0)).done.all()
     assert city.zones().allocations()[0].tolist() == [0.25, 256.0, 40.0]
-    assert city.deployment().metadata.generation == generation
-    assert rollout(city.deployment()) == ""
+    until(lambda: not rollout(city.deployment()), "its own change")
+    assert [pod.metadata.name for pod in city.client.list(Pod)] == pods
 
 
 def test_what_it_applied_stays_when_later_only_bandwidth_changes(city: City) -> None:
@@ -77,15 +78,23 @@ def test_what_it_applied_stays_when_later_only_bandwidth_changes(city: City) -> 
     assert zones.allocations()[0].tolist() == [1.5, 256.0, 30.0]
 
 
+def test_a_controller_that_begins_knows_when_zones_were_changed(city: City) -> None:
+    city.zones().apply(only_first(1.5))
+    successor = city.zones()
+    successor.allocations()
+    assert successor.changed_at().tolist() == [60.0, -np.inf]
+
+
 # -- waiting -----------------------------------------------------------------------------------------------------------
 
 
 def test_it_waits_for_its_own_rollout_but_not_with_urgent_growth(city: City) -> None:
     zones = city.zones()
     assert zones.apply(only_first(0.5)).done.all()
+    until(lambda: "rollout is running" in rollout(city.deployment()), "the rollout")
     waits = zones.apply(only_first(0.6))
     assert waits.done.tolist() == [False, True]
-    assert "rollout" in waits.problems[0]
+    assert "its rollout is running" in waits.problems[0]
     assert city.sizes()["limits"]["cpu"] == "500m"
     assert zones.apply(only_first(0.8)).done.all()
     city.finish_rollouts()
@@ -138,7 +147,7 @@ def test_a_patch_for_an_older_state_is_refused_and_made_anew(city: City) -> None
     city.client.patch(Deployment, "zone-000", {"metadata": {"annotations": {"a-person": "was-here"}}})
     zone = zones_of(old, (), (), False)["zone-000"]
     settings = KubernetesSettings(dry_run=False)
-    patch = deployment_patch(zone, Given(Sizes.of(2.0, 256.0), 100.0), Step("template"), settings)
+    patch = deployment_patch(zone, Given(Sizes.of(2.0, 256.0), 100.0), Step("template"), settings, 60.0)
     with pytest.raises(ApiError, match="the object has been modified"):
         cluster.apply("zone-000", patch, manager="metalore-autoscaler", force=True, dry_run=False)
     zones._cluster.deployments = lambda: old

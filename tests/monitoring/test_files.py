@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -110,6 +111,28 @@ def test_panels_lie_side_by_side_and_say_what_they_show(path: Path) -> None:
         assert panel["type"] == "row" or panel["description"]
     identifiers = [panel["id"] for panel in panels(path)]
     assert len(set(identifiers)) == len(identifiers)
+
+
+def test_what_is_scraped_on_a_cluster_are_ports_of_pods_there() -> None:
+    services = {part["metadata"]["name"]: part["spec"] for part in documents(MONITORING / "targets.yaml")}
+    pods = [
+        part["spec"]["template"]
+        for path in sorted((ROOT / "deploy" / "base").glob("*/*.yaml"))
+        for part in documents(path)
+        if part["kind"] == "Deployment"
+    ]
+    for job in yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]:
+        (asked,) = job["dns_sd_configs"]
+        (name,) = asked["names"]
+        selector = services[name]["selector"].items()
+        meant = [pod["spec"] for pod in pods if selector <= pod["metadata"]["labels"].items()]
+        assert meant, job["job_name"]
+        for pod in meant:
+            assert asked["port"] in [port["containerPort"] for each in pod["containers"] for port in each["ports"]]
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(path.read_text()))
 
 
 def test_rules_read_metrics_that_exist() -> None:

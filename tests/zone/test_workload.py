@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from metalore.zone import Demand, Workload, ZoneError, ZoneServer, read_users
-from metalore.zone.server import LONGEST
+from metalore.zone.server import LONGEST, MOST_CONNECTIONS
 from metalore.zone.workload import Memory, resident_bytes, spend
 
 DEMAND = Demand(base_cores=0.0, cores_per_user=0.1, most_cores=0.3, base_mb=10.0, mb_per_user=10.0, most_mb=50.0)
@@ -125,6 +127,26 @@ def test_what_it_refuses(zone: tuple[str, Workload, Path], path: str, body: byte
     assert ask(address + path, body)[0] == status
     assert workload.users == 0
     assert ask(address + "/healthz")[0] == 200
+
+
+def test_whoever_holds_connections_open_keeps_nobody_out(zone: tuple[str, Workload, Path]) -> None:
+    address, _, _ = zone
+    place = ("127.0.0.1", int(address.rpartition(":")[2]))
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(place, timeout=10)) for _ in range(MOST_CONNECTIONS)]
+        assert ask(address + "/healthz") == (200, "ok\n")
+        held[0].settimeout(2)  # well before it would go by itself, as nothing comes
+        assert held[0].recv(1) == b""
+        held[-1].sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert held[-1].recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_a_body_that_nobody_asked_for_is_no_second_request(zone: tuple[str, Workload, Path]) -> None:
+    address, _, _ = zone
+    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2])), timeout=10) as connection:
+        second = b"GET /users HTTP/1.1\r\n\r\n"
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(second), second))
+        assert connection.makefile("rb").read().count(b"HTTP/1.1") == 1
 
 
 def test_a_file_says_how_many_users_there_are(zone: tuple[str, Workload, Path]) -> None:

@@ -29,6 +29,7 @@ from metalore.autoscale.kubernetes.settings import KubernetesSettings
 from metalore.autoscale.kubernetes.zone import (
     Given,
     Zone,
+    changed_at,
     container_of,
     fault,
     given_to,
@@ -118,6 +119,7 @@ class KubernetesZones(Actuator):
         self.zones = tuple(sorted(zones))
         self._given = np.full((len(zones), len(RESOURCES)), np.nan)
         self._given = self._amounts(zones)
+        self._changed_at = np.full(len(zones), -np.inf)
 
     def _check(self, zones: Mapping[str, Zone]) -> None:
         if not zones:
@@ -134,8 +136,13 @@ class KubernetesZones(Actuator):
     # -- looking -------------------------------------------------------------------------------------------------------
 
     def allocations(self) -> np.ndarray:
-        self._given = self._amounts(self._look(self._patience()))
+        zones = self._look(self._patience())
+        self._given = self._amounts(zones)
+        self._changed_at = np.array([changed_at(zones[name]) if name in zones else -np.inf for name in self.zones])
         return self._given.copy()
+
+    def changed_at(self) -> np.ndarray:
+        return self._changed_at.copy()
 
     def _look(self, patience: Patience) -> dict[str, Zone]:
         """All zones as they are now."""
@@ -195,7 +202,7 @@ class KubernetesZones(Actuator):
         """What was done about a zone; nothing if nothing had to be."""
         after = decision.after[z]
         wanted = Given(Sizes.of(after[CPU], after[MEMORY]), float(f"{after[BANDWIDTH]:.6g}"))
-        step, problem = self._attempt(zone, wanted, patience)
+        step, problem = self._attempt(zone, wanted, decision.time_s, patience)
         if step.what == "keep":
             self._waiting.pop(zone.name, None)
             return None
@@ -212,14 +219,14 @@ class KubernetesZones(Actuator):
         )
         return replace(act, problem="; ".join(filter(None, (act.problem, self._note(zone, act)))))
 
-    def _attempt(self, zone: Zone, wanted: Given, patience: Patience) -> tuple[Step, str]:
+    def _attempt(self, zone: Zone, wanted: Given, now_s: float, patience: Patience) -> tuple[Step, str]:
         """Plan and patch, anew if the Deployment has changed meanwhile; what was planned last, and what went wrong."""
         step, problem = plan(zone, wanted, self._settings), ""
         for _ in range(STALE_TRIES):
             if step.what in ("keep", "wait", "refuse"):
                 return step, ""
             try:
-                self._patch(zone, wanted, step, patience)
+                self._patch(zone, wanted, step, now_s, patience)
                 return step, ""
             except _NoLeadError:
                 return step, "the lead was lost"
@@ -234,9 +241,9 @@ class KubernetesZones(Actuator):
             step = plan(zone, wanted, self._settings)
         return step, problem
 
-    def _patch(self, zone: Zone, wanted: Given, step: Step, patience: Patience) -> None:
+    def _patch(self, zone: Zone, wanted: Given, step: Step, now_s: float, patience: Patience) -> None:
         """Everything of a step. Raises what the server says at last, and when the lead is lost."""
-        body = deployment_patch(zone, wanted, step, self._settings)
+        body = deployment_patch(zone, wanted, step, self._settings, now_s)
         if step.what != "resize" or given_to(zone, self._settings) != wanted:
             patience(self._apply, _name(zone), body)
         if step.what == "resize":

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from metalore.autoscale.kubernetes.amounts import Sizes
-from metalore.autoscale.kubernetes.settings import BANDWIDTH_NOTE, CPU_NOTE, MEMORY_NOTE, KubernetesSettings
+from metalore.autoscale.kubernetes.settings import (
+    BANDWIDTH_NOTE,
+    CHANGED_NOTE,
+    CPU_NOTE,
+    MEMORY_NOTE,
+    KubernetesSettings,
+)
 from metalore.autoscale.kubernetes.zone import (
     Given,
     Zone,
@@ -22,6 +28,7 @@ from metalore.autoscale.kubernetes.zone import (
     rollout,
     sizes_of,
     template_of,
+    time_text,
 )
 
 What = Literal["keep", "refuse", "wait", "resize", "template", "note"]
@@ -70,15 +77,18 @@ def _is_urgent(given: Sizes, wanted: Sizes, settings: KubernetesSettings) -> boo
     return wanted.cores > factor * given.cores or wanted.memory_mb > factor * given.memory_mb
 
 
-def deployment_patch(zone: Zone, wanted: Given, step: Step, settings: KubernetesSettings) -> dict[str, Any]:
+def deployment_patch(
+    zone: Zone, wanted: Given, step: Step, settings: KubernetesSettings, now_s: float
+) -> dict[str, Any]:
     """For server-side apply: everything that the field manager wants to own, since it gives up what is left out.
 
-    The resource version is part of it, so that a patch which was made for another state is refused.
+    The resource version is part of it, so that a patch which was made for another state is refused. `now_s`, s since
+    1970, is noted as the time of the change.
     """
     assert wanted.sizes is not None
     meta = zone.deployment.metadata
     assert meta is not None
-    notes = {}
+    notes = {CHANGED_NOTE: time_text(now_s)}
     if wanted.bandwidth_mbps > 0:
         notes[BANDWIDTH_NOTE] = f"{wanted.bandwidth_mbps:.6g}"
     if step.what == "resize":
@@ -86,8 +96,7 @@ def deployment_patch(zone: Zone, wanted: Given, step: Step, settings: Kubernetes
     body: dict[str, Any] = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": meta.name, "resourceVersion": meta.resourceVersion}
-        | ({"annotations": notes} if notes else {}),
+        "metadata": {"name": meta.name, "resourceVersion": meta.resourceVersion, "annotations": notes},
     }
     container = container_of(template_of(zone), settings)
     assert container is not None

@@ -13,6 +13,8 @@ CPU_NOTE, MEMORY_NOTE = "metalore.io/cpu", "metalore.io/memory"
 """Annotations of a Deployment whose pods were resized in place: what they were given."""
 BANDWIDTH_NOTE = "metalore.io/bandwidth-mbps"
 """Annotation of a Deployment: the zone's bandwidth. On the pods it would restart them."""
+CHANGED_NOTE = "metalore.io/changed"
+"""Annotation of a Deployment: when a controller changed it last, in UTC."""
 
 CONTROLLED = ("requests-and-limits", "requests")
 

@@ -6,8 +6,10 @@ nothing where nothing does.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from lightkube.models.core_v1 import Container
 from lightkube.models.meta_v1 import LabelSelector, ManagedFieldsEntry
@@ -16,7 +18,16 @@ from lightkube.resources.core_v1 import Pod
 from lightkube.resources.policy_v1 import PodDisruptionBudget
 
 from metalore.autoscale.kubernetes.amounts import Sizes
-from metalore.autoscale.kubernetes.settings import BANDWIDTH_NOTE, CPU_NOTE, MEMORY_NOTE, ZONE, KubernetesSettings
+from metalore.autoscale.kubernetes.settings import (
+    BANDWIDTH_NOTE,
+    CHANGED_NOTE,
+    CPU_NOTE,
+    MEMORY_NOTE,
+    ZONE,
+    KubernetesSettings,
+)
+
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +125,20 @@ def given_to(zone: Zone, settings: KubernetesSettings) -> Given:
     is_noted = in_place(zone, settings) and CPU_NOTE in notes and MEMORY_NOTE in notes
     of_template = sizes_of(container, settings) if container else None
     return Given(noted if is_noted else of_template, _number(notes.get(BANDWIDTH_NOTE, "0")))
+
+
+def changed_at(zone: Zone) -> float:
+    """When a controller changed the zone last, s since 1970; -inf: it is not known."""
+    try:
+        noted = datetime.strptime(notes_of(zone.deployment).get(CHANGED_NOTE, ""), _TIME)
+    except ValueError:
+        return -math.inf
+    return noted.replace(tzinfo=UTC).timestamp()
+
+
+def time_text(time_s: float) -> str:
+    """s since 1970 as the API server writes times: UTC, whole seconds, rounded down."""
+    return datetime.fromtimestamp(math.floor(time_s), UTC).strftime(_TIME)
 
 
 def in_place(zone: Zone, settings: KubernetesSettings) -> bool:

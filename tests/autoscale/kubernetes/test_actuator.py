@@ -5,6 +5,7 @@ The API server here is canned. In-place resize is tested here alone, since the t
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import httpx2
@@ -64,6 +65,16 @@ def test_a_dry_run_is_the_default_and_asks_the_server_to_keep_nothing() -> None:
     assert applied.done.tolist() == [False]
     assert [parameters["dryRun"] for _, _, parameters, _ in zones.server.requests] == ["All"]
     assert str(zones.acts[0]).startswith("a: would template: 1 cores, 1000 MB, 100 Mbit/s -> 2 cores")
+
+
+def test_the_time_of_a_change_is_noted_for_whoever_leads_next() -> None:
+    noted = {"metadata": {"annotations": {"metalore.io/changed": "2027-01-15T08:00:00Z"}}}
+    zones = Zones(FakeServer(deployment("a", **noted), deployment("b")))
+    zones.actuator.allocations()
+    assert zones.actuator.changed_at().tolist() == [1_800_000_000.0, -math.inf]
+    zones.actuator.apply(decision(ONE * 2, BIG * 2, ("a", "b")))
+    annotations = [body["metadata"]["annotations"] for method, _, _, body in zones.server.requests if method == "PATCH"]
+    assert [notes["metalore.io/changed"] for notes in annotations] == ["1970-01-01T00:01:00Z"] * 2
 
 
 def test_nothing_is_sent_for_a_zone_that_has_what_it_should() -> None:

@@ -14,6 +14,7 @@ from cli.calling import call
 from metalore.autoscale import AutoscaleError
 from metalore.autoscale.kubernetes.manifests import ZoneServerSpec, manifests, numbered, of_scenario
 from metalore.scenario import load, zone_names
+from metalore.serve import ServeSettings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 
@@ -69,7 +70,9 @@ def test_the_committed_zones_are_what_the_command_writes() -> None:
     assert call("zone", "manifests", "--from", "city-30").stdout == committed
 
 
-@pytest.mark.parametrize("path", ["base/zones/stgnn-zones.yaml", "base/autoscaler/deployment.yaml"])
+@pytest.mark.parametrize(
+    "path", ["base/zones/stgnn-zones.yaml", "base/autoscaler/deployment.yaml", "base/service/deployment.yaml"]
+)
 def test_no_container_has_more_than_it_needs(path: str) -> None:
     found = containers_of((DEPLOY / path).read_text(encoding="utf-8"))
     assert found
@@ -77,17 +80,19 @@ def test_no_container_has_more_than_it_needs(path: str) -> None:
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["runAsUser"] > 0
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert container["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-        assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+        for each in (container, *pod.get("initContainers", ())):
+            assert each["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert set(each["resources"]["limits"]) == {"cpu", "memory"}
         assert {"livenessProbe", "readinessProbe", "startupProbe"} <= set(container)
 
 
-def test_the_workloads_need_no_token() -> None:
-    text = (DEPLOY / "base/zones/stgnn-zones.yaml").read_text(encoding="utf-8")
+@pytest.mark.parametrize("path", ["base/zones/stgnn-zones.yaml", "base/service/deployment.yaml"])
+def test_who_does_not_speak_to_the_api_server_has_no_token_for_it(path: str) -> None:
+    text = (DEPLOY / path).read_text(encoding="utf-8")
     assert all(pod["automountServiceAccountToken"] is False for pod, _ in containers_of(text))
 
 
@@ -110,7 +115,29 @@ def test_kustomize_builds_everything(overlay: str, acts: bool) -> None:
     assert {part["metadata"].get("namespace", "metalore") for part in found.values()} == {"metalore"}
     (subject,) = found["RoleBinding", "metalore-autoscaler"]["subjects"]
     assert subject["namespace"] == "metalore"
-    assert len(found) == 2 * 30 + 5
+    assert {kind for kind, name in found if name == "metalore-service"} == {
+        "Deployment",
+        "PersistentVolumeClaim",
+        "Service",
+    }
+    assert len(found) == 2 * 30 + 5 + 3
+
+
+def test_the_service_is_reached_before_it_is_ready_and_keeps_its_state() -> None:
+    found = objects((DEPLOY / "base/service/deployment.yaml").read_text(encoding="utf-8"))
+    assert found["Service", "metalore-service"]["spec"]["publishNotReadyAddresses"]  # else no row would ever come
+    spec = found["Deployment", "metalore-service"]["spec"]
+    assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")  # a window has one writer
+    pod = spec["template"]["spec"]
+    (container,), (model,) = pod["containers"], pod["initContainers"]
+    options = dict(option.removeprefix("--").split("=") for option in container["args"][1:])
+    settings = ServeSettings.from_environment({}, **options)
+    assert str(settings.checkpoint) in model["command"][-1]
+    places = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "state"]
+    assert [settings.checkpoint.parent, settings.window.parent] == [Path(place) for place in 2 * places]
+    (token,) = [variable for variable in container["env"] if variable["name"] == "METALORE_SERVE_TOKEN"]
+    assert token["valueFrom"]["secretKeyRef"]["optional"]
+    assert (settings.port, settings.secret()) == (container["ports"][0]["containerPort"], None)
 
 
 def test_the_containerfile_runs_as_nobody_in_particular() -> None:

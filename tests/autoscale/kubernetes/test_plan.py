@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from metalore.autoscale import AutoscaleError
 from metalore.autoscale.kubernetes import KubernetesSettings
 from metalore.autoscale.kubernetes.amounts import Sizes
 from metalore.autoscale.kubernetes.plan import Step, deployment_patch, may_take_over, owners, plan, pod_patch
-from metalore.autoscale.kubernetes.zone import Given, Zone, fault, given_to, rollout, selects, zones_of
+from metalore.autoscale.kubernetes.zone import Given, Zone, changed_at, fault, given_to, rollout, selects, zones_of
 
 SETTINGS = KubernetesSettings()
 RUNNING = {"status": {"updatedReplicas": 0}}
@@ -193,13 +194,17 @@ def test_a_stuck_rollout_may_be_ended_by_another_size() -> None:
     assert plan(zone(status=stuck), wanted(0.5), SETTINGS) == Step("template")
 
 
-def test_a_template_patch_has_sizes_and_bandwidth_and_nothing_else() -> None:
-    body = deployment_patch(zone(), wanted(1.5, 2000, 50), Step("template"), SETTINGS)
+def test_a_template_patch_has_sizes_bandwidth_and_its_time_and_nothing_else() -> None:
+    body = deployment_patch(zone(), wanted(1.5, 2000, 50), Step("template"), SETTINGS, 60.9)
     sizes = {"cpu": "1500m", "memory": "2G"}
     assert body == {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": "a", "resourceVersion": "1", "annotations": {"metalore.io/bandwidth-mbps": "50"}},
+        "metadata": {
+            "name": "a",
+            "resourceVersion": "1",
+            "annotations": {"metalore.io/bandwidth-mbps": "50", "metalore.io/changed": "1970-01-01T00:01:00Z"},
+        },
         "spec": {
             "template": {"spec": {"containers": [{"name": "zone", "resources": {"requests": sizes, "limits": sizes}}]}}
         },
@@ -208,29 +213,39 @@ def test_a_template_patch_has_sizes_and_bandwidth_and_nothing_else() -> None:
 
 def test_requests_alone_leave_limits_to_others() -> None:
     settings = KubernetesSettings(controlled="requests")
-    body = deployment_patch(zone(), wanted(2.0), Step("template"), settings)
+    body = deployment_patch(zone(), wanted(2.0), Step("template"), settings, 60.9)
     (container,) = body["spec"]["template"]["spec"]["containers"]
     assert list(container["resources"]) == ["requests"]
 
 
 @pytest.mark.parametrize("what", ["resize", "note"])
 def test_what_was_applied_before_is_applied_again_since_the_server_would_remove_it(what: Any) -> None:
-    body = deployment_patch(zone(**MINE), wanted(2.0), Step(what), SETTINGS)
+    body = deployment_patch(zone(**MINE), wanted(2.0), Step(what), SETTINGS, 60.9)
     (container,) = body["spec"]["template"]["spec"]["containers"]
     assert container["resources"]["limits"] == {"cpu": "1", "memory": "1G"}  # as it is, so that nothing restarts
-    assert "spec" not in deployment_patch(zone(), wanted(2.0), Step(what), SETTINGS)
+    assert "spec" not in deployment_patch(zone(), wanted(2.0), Step(what), SETTINGS, 60.9)
 
 
 def test_resizing_in_place_notes_what_was_given_beside_the_template() -> None:
-    body = deployment_patch(zone(resizable=True), wanted(2.0, 3000), Step("resize"), SETTINGS)
+    body = deployment_patch(zone(resizable=True), wanted(2.0, 3000), Step("resize"), SETTINGS, 60.9)
     assert body["metadata"]["annotations"] == {
         "metalore.io/bandwidth-mbps": "100",
+        "metalore.io/changed": "1970-01-01T00:01:00Z",
         "metalore.io/cpu": "2",
         "metalore.io/memory": "3G",
     }
     assert pod_patch("zone", Sizes("2", "3G"), KubernetesSettings(controlled="requests")) == {
         "spec": {"containers": [{"name": "zone", "resources": {"requests": {"cpu": "2", "memory": "3G"}}}]}
     }
+
+
+@pytest.mark.parametrize(
+    ("noted", "time_s"),
+    [("1970-01-01T00:01:00Z", 60.0), ("yesterday", -math.inf), ("", -math.inf), ("0001-01-01", -math.inf)],
+)
+def test_the_time_of_the_last_change_is_read_back_if_it_can_be(noted: str, time_s: float) -> None:
+    assert changed_at(zone(metadata={"annotations": {"metalore.io/changed": noted}})) == time_s
+    assert changed_at(zone()) == -math.inf
 
 
 # -- conflicts and settings --------------------------------------------------------------------------------------------
