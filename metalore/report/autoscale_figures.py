@@ -198,7 +198,7 @@ def _with_others(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def zone_figure(series: pd.DataFrame, clock_s: float = 0.0) -> Figure:
-    """What a zone was given and what it used, a row for each recommender; shaded where its requests were late.
+    """What a zone was given and what it used, a row for each recommender; shaded as high as the part of late intervals.
 
     Args:
         series: of one zone: `recommender, time_s, given_cores, cpu_cores, given_mb, memory_mb, violated`.
@@ -223,7 +223,7 @@ def _course(axes: Axes, own: pd.DataFrame, given: str, used: str, style: LineSty
     own = pd.concat([own, own.tail(1).assign(time_s=own["time_s"].iloc[-1] + own["time_s"].diff().median())])
     time = own["time_s"].to_numpy(float)  # with the end of the last interval
     axes.fill_between(
-        time, 0, 1, where=own["violated"].to_numpy(float) >= 0.5, step="post", color=VERMILLION, alpha=0.18,
+        time, 0, own["violated"].to_numpy(float), step="post", color=VERMILLION, alpha=0.18,
         linewidth=0, transform=axes.get_xaxis_transform(), zorder=0,
     )  # fmt: skip
     axes.step(time, own[used], where="post", color=BLACK, linewidth=0.7, zorder=3)
@@ -238,7 +238,7 @@ def _course_handles(styles: Mapping[str, LineStyle]) -> list[Line2D | Patch]:
     return [
         Line2D([], [], color=colour, linewidth=1.1, label="given" if len(styles) == 1 else "given (coloured)"),
         Line2D([], [], color=BLACK, linewidth=0.7, label="used"),
-        Patch(color=VERMILLION, alpha=0.18, linewidth=0, label="latency target violated"),
+        Patch(color=VERMILLION, alpha=0.18, linewidth=0, label="violations (full height: all)"),
     ]
 
 
