@@ -163,11 +163,10 @@ def test_a_zone_over_time() -> None:
     assert set(np.asarray(used.get_ydata())) == {1.0}
     assert set(np.asarray(given.get_ydata())) == {2.0}
     assert given.get_color() == styles_of(NAMES)[NAMES[0]].colour
-    late, calm = (figure.axes[i].collections[0].get_paths() for i in (0, 2))
-    (shade,) = late
-    assert shade.vertices[:, 0].min() == TIMES[0]
-    assert shade.vertices[:, 0].max() <= TIMES[1]
-    assert not calm
+    late, calm = (figure.axes[i].collections[0].get_paths()[0].vertices for i in (0, 2))
+    shaded = late[late[:, 1] == 1, 0]
+    assert (shaded.min(), shaded.max()) == (TIMES[0], TIMES[1]), "the first minute, in full height"
+    assert set(late[late[:, 0] > TIMES[1], 1]) == set(calm[:, 1]) == {0.0}
     figure.canvas.draw()
     ticks = [tick.get_text() for tick in figure.axes[-1].get_xticklabels() if tick.get_text()]
     assert ticks
