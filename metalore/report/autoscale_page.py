@@ -210,8 +210,9 @@ def _zone_section(compared: Autoscaling, figures: Mapping[str, Figure]) -> Secti
             picture_of(
                 figures[f"zone-{which}"],
                 f"Given and used in {zone}. Part of intervals in which the target is violated: {parts}.",
-                f"What {zone}, the zone with {words[which]}, was given and what it used; shading is as high as the "
-                "part of its intervals that were late. Axes differ; what the zone begins with may lie above them, and long runs are averaged.",
+                f"What {zone}, the zone with {words[which]}, was given and used; shading is as high as the part "
+                "of its intervals that were late. Axes differ; what the zone begins with may lie above them, and long "
+                "runs are averaged.",
             )
         )
     text = "Both zones are chosen by the violations under all recommenders together, in the city of the first seed."
