@@ -85,9 +85,10 @@ def from_hub(
         raise IntentError(f"there is no folder {name}; name a folder with a model, or one of the hub as owner/name")
     where = {"revision": revision, "local_files_only": offline}
     try:
-        loaded, found = model.from_pretrained(
-            name, use_safetensors=True, output_loading_info=True, **where, **settings or {}
-        )
+        with _quiet():
+            loaded, found = model.from_pretrained(
+                name, use_safetensors=True, output_loading_info=True, **where, **settings or {}
+            )
         prepared = processor.from_pretrained(name, **where)
     except Exception as error:  # the hub, safetensors and tokenizers each raise their own
         raise IntentError(_why_not(name, error)) from None
@@ -174,8 +175,8 @@ def _versions() -> dict[str, str]:
 
 def train(
     model: Any,
-    train: Sequence[Any],
-    validation: Sequence[Any],
+    train: Any,
+    validation: Any,
     collate: Callable[[list[Any]], Mapping[str, Any]],
     out: Path | str,
     identity: Mapping[str, Any],
@@ -260,12 +261,13 @@ def _trainer_class(batch: int, lengths: Sequence[int] | None) -> Any:
 
     if lengths is None:
         return Trainer
+    sampler = LengthGroupedSampler(batch, lengths=list(lengths))
 
-    class GroupingTrainer(Trainer):  # type: ignore[misc]  # transformers is not followed
+    class GroupingTrainer(Trainer):
         """Draws batches of like length; the library's own setting would read every item for its length first."""
 
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            return LengthGroupedSampler(batch, lengths=list(lengths))
+            return sampler
 
     return GroupingTrainer
 
@@ -300,7 +302,7 @@ def _last(folder: Path) -> str | None:
 def _teller(say: Callable[[str], None] | None, epochs: int) -> Any:
     from transformers import TrainerCallback
 
-    class Teller(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
+    class Teller(TrainerCallback):
         """Says how an epoch went, once it is kept."""
 
         def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:

@@ -30,6 +30,8 @@ T = TypeVar("T")
 _IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 _AUDIO_FORMATS = ("WAV", "WAVEX", "FLAC")
 _RATES_HZ = 4000, 192000
+_UNKNOWN_FRAMES = 2**60
+"""As many or more, libsndfile says, if a FLAC stream does not say how many."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,13 @@ def read_image(source: Source, limits: Limits = LIMITS, name: str | None = None)
         raise _broken(name, "image", "PNG, JPEG, WebP, GIF or BMP", error) from None
 
 
-def read_audio(source: Source, rate: int = RATE_HZ, limits: Limits = LIMITS, name: str | None = None) -> np.ndarray:
+def read_audio(
+    source: Source | np.ndarray, rate: int = RATE_HZ, limits: Limits = LIMITS, name: str | None = None
+) -> np.ndarray:
     """Audio as one channel at one rate; several channels are averaged.
 
     Args:
-        source: path or content of a WAV or FLAC file.
+        source: path or content of a WAV or FLAC file, or samples [n] at `rate`, which are only checked.
         rate: Hz of what is returned.
         limits: on bytes, seconds and channels.
         name: what errors call it; unset: its path.
@@ -87,22 +91,13 @@ def read_audio(source: Source, rate: int = RATE_HZ, limits: Limits = LIMITS, nam
     Raises:
         IntentError: not there, too large, too short or long, with too many channels, of another format, or broken.
     """
-    import soundfile
-
-    content, name = _content(source, limits, name, "audio")
-    try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            _check_audio(file, limits, name)
-            found = file.samplerate
-            samples = file.read(math.ceil(limits.most_seconds * found), dtype="float32", always_2d=True).mean(axis=1)
-    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
-        if isinstance(error, IntentError):
-            raise
-        raise _broken(name, "audio", "WAV or FLAC", error) from None
-    if len(samples) < limits.least_seconds * found:  # a header may promise more than there is
-        raise IntentError(
-            f"{name} has {len(samples) / found:g} s of audio; it must have at least {limits.least_seconds:g} s"
-        )
+    if isinstance(source, np.ndarray):
+        samples, found, name = source, rate, name or "the audio"
+        if samples.ndim != 1 or samples.dtype.kind != "f":
+            raise IntentError(f"{name} is {samples.dtype} of the shape {samples.shape}; samples are one row of floats")
+    else:
+        samples, found, name = _samples(source, limits, name)
+    _check_seconds(len(samples) / found, limits, name)
     if not np.isfinite(samples).all():
         raise IntentError(f"{name} has samples that are no numbers; write it again from its source")
     return _resampled(samples, found, rate)
@@ -157,24 +152,17 @@ def read_each(sources: Sequence[Any], read: Callable[[Any], T]) -> tuple[list[in
 
 def _content(source: Source, limits: Limits, name: str | None, kind: str) -> tuple[bytes, str]:
     """Bytes of a source, and what to call it."""
-    if isinstance(source, bytes):
-        name, size = name or f"the {kind}", len(source)
-    else:
-        name = name or str(source)
-        try:
-            size = Path(source).stat().st_size
-        except OSError as error:
-            raise IntentError(f"{name} cannot be read ({error.strerror}); name a file with {_a(kind)}") from None
-    if size > limits.most_bytes:
-        raise IntentError(f"{name} has {size / 2**20:.1f} MiB; at most {limits.most_bytes / 2**20:g} MiB are read")
-    if size == 0:
-        raise IntentError(f"{name} is empty; it must hold {_a(kind)}")
-    if isinstance(source, bytes):
-        return source, name
+    name = name or (f"the {kind}" if isinstance(source, bytes) else str(source))
     try:
-        return Path(source).read_bytes(), name
+        size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+        if size > limits.most_bytes:
+            raise IntentError(f"{name} has {size / 2**20:.1f} MiB; at most {limits.most_bytes / 2**20:g} MiB are read")
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
     except OSError as error:
         raise IntentError(f"{name} cannot be read ({error.strerror}); name a file with {_a(kind)}") from None
+    if not content:
+        raise IntentError(f"{name} is empty; it must hold {_a(kind)}")
+    return content, name
 
 
 def _a(kind: str) -> str:
@@ -193,6 +181,22 @@ def _check_pixels(image: Image.Image, limits: Limits, name: str) -> None:
         )
 
 
+def _samples(source: Source, limits: Limits, name: str | None) -> tuple[np.ndarray, int, str]:
+    """Of a file: mean over its channels [n], samples a second, and what to call it."""
+    import soundfile
+
+    content, name = _content(source, limits, name, "audio")
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            _check_audio(file, limits, name)
+            most = math.ceil(limits.most_seconds * file.samplerate)
+            return file.read(most, dtype="float32", always_2d=True).mean(axis=1), file.samplerate, name
+    except IntentError:
+        raise
+    except (soundfile.SoundFileError, RuntimeError, ValueError) as error:
+        raise _broken(name, "audio", "WAV or FLAC", error) from None
+
+
 def _check_audio(file: Any, limits: Limits, name: str) -> None:
     if file.format not in _AUDIO_FORMATS:
         raise IntentError(f"{name} is {file.format} audio; it must be WAV or FLAC")
@@ -202,7 +206,14 @@ def _check_audio(file: Any, limits: Limits, name: str) -> None:
         raise IntentError(
             f"{name} has {file.samplerate} samples a second; it must have {_RATES_HZ[0]} to {_RATES_HZ[1]}"
         )
-    seconds = file.frames / file.samplerate
+    if file.frames >= _UNKNOWN_FRAMES:
+        raise IntentError(f"{name} does not say how long it is; write it again as a whole file, not as a stream")
+    _check_seconds(file.frames / file.samplerate, limits, name)
+
+
+def _check_seconds(seconds: float, limits: Limits, name: str) -> None:
+    if seconds < limits.least_seconds:
+        raise IntentError(f"{name} has {seconds:g} s of audio; it must have at least {limits.least_seconds:g} s")
     if seconds > limits.most_seconds:
         raise IntentError(f"{name} has {seconds:g} s of audio; at most {limits.most_seconds:g} s are read, so cut it")
 

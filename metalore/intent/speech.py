@@ -27,6 +27,8 @@ _FRESH = ("lm_head.", "wav2vec2.masked_spec_embed")
 """Weights that pretraining without transcripts does not give."""
 _TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ")
 """Of facebook/wav2vec2-base, in its order."""
+_BATCHES_SORTED = 16
+"""By length, so that little is filled; more would hold more audio at once."""
 _BAND_HZ = 80.0, 6500.0
 
 
@@ -202,13 +204,15 @@ class SpeechEncoder:
     def _batches(
         self, audio: Sequence[np.ndarray | Source], batch: int
     ) -> Iterator[tuple[list[int], dict[str, Any], Any]]:
-        """Places in `audio`, what the model hears [b, n], and how many frames each has [b]; the shortest first."""
-        samples = [sound if isinstance(sound, np.ndarray) else read_audio(sound) for sound in audio]
-        order = sorted(range(len(samples)), key=lambda place: len(samples[place]))
-        for start in range(0, len(order), batch):
-            places = order[start : start + batch]
-            inputs, frames = self._heard([samples[place] for place in places])
-            yield places, {name: tensor.to(self.model.device) for name, tensor in inputs.items()}, frames
+        """Places in `audio`, what the model hears [b, n], and how many frames each has [b]."""
+        for first in range(0, len(audio), _BATCHES_SORTED * batch):
+            sounds = [read_audio(sound) for sound in audio[first : first + _BATCHES_SORTED * batch]]
+            order = sorted(range(len(sounds)), key=lambda place: len(sounds[place]))
+            for start in range(0, len(order), batch):
+                places = order[start : start + batch]
+                inputs, frames = self._heard([sounds[place] for place in places])
+                inputs = {name: tensor.to(self.model.device) for name, tensor in inputs.items()}
+                yield [first + place for place in places], inputs, frames
 
     def _heard(self, samples: Sequence[np.ndarray]) -> tuple[dict[str, Any], Any]:
         """Samples of one length as the model takes them, and frames of each that are not filling."""

@@ -151,12 +151,28 @@ def test_eight_hours_are_refused_before_they_are_unpacked(tmp_path: Path) -> Non
         read_audio(tmp_path / "night.wav")
 
 
-def test_what_a_header_claims_is_not_believed() -> None:
+def test_a_header_may_claim_too_much_or_nothing() -> None:
     assert len(read_audio(flac_that_claims(1))) == 16000
-    with pytest.raises(IntentError, match="the audio"):
-        read_audio(flac_that_claims(0), limits=Limits(least_seconds=2.0))
-    with pytest.raises(IntentError, match="the audio"):
-        read_audio(flac_that_claims(30), limits=Limits(least_seconds=2.0))
+    with pytest.raises(IntentError, match=r"is no audio that can be read .*; it must be WAV or FLAC, and whole"):
+        read_audio(flac_that_claims(30))
+    with pytest.raises(IntentError, match="does not say how long it is; write it again as a whole file"):
+        read_audio(flac_that_claims(0))
+
+
+def test_samples_are_checked_as_files_are() -> None:
+    samples = np.linspace(-1, 1, 16000)
+    found = read_audio(samples)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, samples, atol=1e-7)
+    for wrong, told in (
+        (samples[:100], "the audio has 0.00625 s of audio; it must have at least 0.1 s"),
+        (np.zeros(61 * 16000), "has 61 s of audio; at most 60 s are read"),
+        (samples + np.inf, "has samples that are no numbers"),
+        (np.zeros((2, 16000)), r"is float64 of the shape \(2, 16000\); samples are one row of floats"),
+        (np.zeros(16000, np.int16), "is int16 of the shape"),
+    ):
+        with pytest.raises(IntentError, match=told):
+            read_audio(wrong)
 
 
 @pytest.mark.parametrize("read", [read_image, read_audio, read_motion])
