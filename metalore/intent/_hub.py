@@ -58,7 +58,15 @@ def _quiet() -> Iterator[None]:
 # -- loading -----------------------------------------------------------------------------------------------------------
 
 
-def from_hub(model: Any, processor: Any, name: str | Path, revision: str | None, offline: bool) -> tuple[Any, Any]:
+def from_hub(
+    model: Any,
+    processor: Any,
+    name: str | Path,
+    revision: str | None,
+    offline: bool,
+    fresh: tuple[str, ...] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> tuple[Any, Any]:
     """A model and its processor, of weights that are all there.
 
     Args:
@@ -66,6 +74,8 @@ def from_hub(model: Any, processor: Any, name: str | Path, revision: str | None,
         name: of the hub (owner/name), or a folder in its format.
         revision: branch, tag or commit of the hub; unset: the newest.
         offline: whether only what is downloaded already is used.
+        fresh: how names of weights begin that may be drawn at random instead.
+        settings: of the model's configuration that take the place of what is there.
 
     Raises:
         IntentError: not there, without safetensors, half downloaded, or of another model.
@@ -75,11 +85,15 @@ def from_hub(model: Any, processor: Any, name: str | Path, revision: str | None,
         raise IntentError(f"there is no folder {name}; name a folder with a model, or one of the hub as owner/name")
     where = {"revision": revision, "local_files_only": offline}
     try:
-        loaded, found = model.from_pretrained(name, use_safetensors=True, output_loading_info=True, **where)
+        with _quiet():
+            loaded, found = model.from_pretrained(
+                name, use_safetensors=True, output_loading_info=True, **where, **settings or {}
+            )
         prepared = processor.from_pretrained(name, **where)
     except Exception as error:  # the hub, safetensors and tokenizers each raise their own
         raise IntentError(_why_not(name, error)) from None
-    lacking = sorted({*found["missing_keys"], *(str(key[0]) for key in found["mismatched_keys"])})
+    missing = {key for key in found["missing_keys"] if not key.startswith(fresh)}
+    lacking = sorted({*missing, *(str(key[0]) for key in found["mismatched_keys"])})
     if lacking:
         raise IntentError(
             f"{name} lacks {len(lacking)} of the weights of {model.__name__}, among them {lacking[0]}; "
@@ -161,14 +175,15 @@ def _versions() -> dict[str, str]:
 
 def train(
     model: Any,
-    train: Sequence[Any],
-    validation: Sequence[Any],
+    train: Any,
+    validation: Any,
     collate: Callable[[list[Any]], Mapping[str, Any]],
     out: Path | str,
     identity: Mapping[str, Any],
     resume: bool,
     say: Callable[[str], None] | None,
     workers: int = 0,
+    lengths: Sequence[int] | None = None,
 ) -> float:
     """Train by the library's Trainer; the model is left with the weights of the epoch with the lowest validation loss.
 
@@ -184,6 +199,7 @@ def train(
         resume: whether to go on from the last epoch that was kept.
         say: told after each epoch.
         workers: processes that read items.
+        lengths: of training items; those of like length go into a batch together. Unset: they are drawn.
 
     Returns:
         Seconds it took, without those before an interruption.
@@ -192,7 +208,7 @@ def train(
         IntentError: nothing to resume, another run was kept, or `out` holds something else.
     """
     import torch
-    from transformers import PrinterCallback, Trainer, TrainingArguments
+    from transformers import PrinterCallback, TrainingArguments
 
     folder = _begin(Path(out), identity, resume)
     on_gpu, started = model.device.type == "cuda", time.perf_counter()
@@ -224,7 +240,7 @@ def train(
         disable_tqdm=True,
         report_to=[],
     )
-    trainer = Trainer(
+    trainer = _trainer_class(identity["batch"], lengths)(
         model=model,
         args=arguments,
         data_collator=collate,
@@ -237,6 +253,23 @@ def train(
         trainer.train(resume_from_checkpoint=_last(folder) if resume else None)
     model.eval()
     return time.perf_counter() - started
+
+
+def _trainer_class(batch: int, lengths: Sequence[int] | None) -> Any:
+    from transformers import Trainer
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    if lengths is None:
+        return Trainer
+    sampler = LengthGroupedSampler(batch, lengths=list(lengths))
+
+    class GroupingTrainer(Trainer):
+        """Draws batches of like length; the library's own setting would read every item for its length first."""
+
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            return sampler
+
+    return GroupingTrainer
 
 
 def _begin(out: Path, identity: Mapping[str, Any], resume: bool) -> Path:
@@ -269,7 +302,7 @@ def _last(folder: Path) -> str | None:
 def _teller(say: Callable[[str], None] | None, epochs: int) -> Any:
     from transformers import TrainerCallback
 
-    class Teller(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
+    class Teller(TrainerCallback):
         """Says how an epoch went, once it is kept."""
 
         def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
