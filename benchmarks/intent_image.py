@@ -13,7 +13,7 @@ from metalore.intent.image import ImageEncoder, Picture, evaluate_image, picture
 
 
 def measure_image(
-    items: int, seed: int, folder: Path, kept: Path | None = None, epochs: int = 20
+    items: int, seed: int, folder: Path, kept: Path | None = None, epochs: int = 16
 ) -> dict[str, float | dict[str, float]]:
     """Train on a made library, unless an encoder is given; scores, seconds, and throughput.
 

@@ -226,7 +226,7 @@ def train_image(
     encoder: ImageEncoder,
     data: Pictures,
     out: Path | str,
-    epochs: int = 20,
+    epochs: int = 16,
     seed: int = 0,
     resume: bool = False,
     say: Callable[[str], None] | None = None,
