@@ -1,0 +1,1 @@
+"""Intent: what people see, say and do, as one embedding."""
