@@ -30,7 +30,7 @@ def spline_bases(x: Tensor, knots: Tensor, order: int) -> Tensor:
     Args:
         x: points [n, i].
         knots: of each input, rising [i, g + 2 k + 1]; the grid lies between knot k and knot g + k.
-        order: k, the degree of the polynomials.
+        order: k, the degree of the polynomials, from 1 on.
 
     Returns:
         [n, i, g + k]; differentiable once in `x`.
@@ -75,14 +75,14 @@ def _nonzero(x: Tensor, knots: Tensor, order: int, first: Tensor) -> tuple[Tenso
     at = first + order + row  # of the knot below each point
     below = [x - knots.take(at + 1 - j) for j in range(1, order + 1)]
     above = [knots.take(at + j) - x for j in range(1, order + 1)]
-    values, parts = [torch.ones_like(x)], []
+    values, parts = [torch.ones_like(x)], [torch.zeros_like(x)]
     for j in range(1, order + 1):
         parts = [value / (above[r] + below[j - 1 - r]) for r, value in enumerate(values)]
-        rising = [torch.zeros_like(x), *(below[j - 1 - r] * part for r, part in enumerate(parts))]
-        values = [up + down for up, down in zip(rising, [*(above[r] * p for r, p in enumerate(parts)), 0], strict=True)]
-    ends = [torch.zeros_like(x)] if order else []
-    slopes = [order * (left - right) for left, right in zip([*ends, *parts], [*parts, *ends], strict=True)]
-    return torch.stack(values, dim=-1), torch.stack(slopes or ends or [torch.zeros_like(x)], dim=-1)
+        fall = [above[r] * part for r, part in enumerate(parts)]
+        rise = [below[j - 1 - r] * part for r, part in enumerate(parts)]
+        values = [fall[0], *(up + down for up, down in zip(rise[:-1], fall[1:], strict=True)), rise[-1]]
+    slopes = [-parts[0], *(left - right for left, right in pairwise(parts)), parts[-1]]
+    return torch.stack(values, dim=-1), order * torch.stack(slopes, dim=-1)
 
 
 def spread_knots(x: Tensor, grid: int, order: int, uniform: float) -> Tensor:
@@ -257,12 +257,12 @@ def fit(network: KAN, x: Tensor, y: Tensor, steps: int, penalty: float = 0.0) ->
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        value = (network(x) - y).square().mean()
+        value: Tensor = (network(x) - y).square().mean()
         if penalty:
             value = value + penalty * network.penalty(x)
         value.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]  # it may return a tensor
+    optimizer.step(loss)  # type: ignore[no-untyped-call]  # torch has no type for it
     with torch.no_grad():
         return float((network(x) - y).square().mean().sqrt())

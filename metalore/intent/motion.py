@@ -40,10 +40,10 @@ CARD, WEIGHTS = "card.json", "weights.safetensors"
 FORMAT = "metalore-motion-1"
 
 _WINDOW, _STRIDES = 4, (4, 2)
-_FEWEST = _WINDOW + _STRIDES[0] * (_WINDOW - 1)
-"""Frames; fewer give no window of windows."""
+FEWEST_FRAMES = _WINDOW + _STRIDES[0] * (_WINDOW - 1)
+"""Fewer give no window of windows."""
 
-_HIPS, _SHOULDERS = (11, 16), (5, 8)
+_LEFT, _RIGHT = (5, 11), (8, 16)  # shoulder and hip
 _REACH = 3.0
 _BATCH = 64
 
@@ -64,8 +64,9 @@ def features(motion: np.ndarray) -> np.ndarray:
     Returns:
         Metres, metres a second and radians a second [t, 77], float32.
     """
-    motion = np.concatenate([motion, np.repeat(motion[-1:], max(0, _FEWEST - len(motion)), axis=0)])
-    across = sum(motion[:, left] - motion[:, right] for left, right in (_HIPS, _SHOULDERS))
+    motion = np.concatenate([motion, np.repeat(motion[-1:], max(0, FEWEST_FRAMES - len(motion)), axis=0)])
+    left, right = (motion[:, pair].sum(axis=1) for pair in (_LEFT, _RIGHT))
+    across = left - right
     heading = np.unwrap(np.arctan2(-across[:, 2], across[:, 0]))
     turned = _about_y(-heading)
     seen = np.einsum("tab,tjb->tja", turned, motion - motion[:, :1])[:, 1:]
@@ -76,7 +77,7 @@ def features(motion: np.ndarray) -> np.ndarray:
 
 def mirrored(rows: np.ndarray) -> np.ndarray:
     """Features [..., 77] of the same motion in a mirror: left is right."""
-    return rows[..., _MIRROR] * _SIGNS
+    return np.asarray(rows[..., _MIRROR] * _SIGNS)
 
 
 def mirrored_words(text: str) -> str:
@@ -317,14 +318,16 @@ class MotionEncoder:
         self._gallery: tuple[str, ...] = descriptions
         self._places: np.ndarray | None = None
 
-    def embed(self, batch: Sequence[np.ndarray]) -> np.ndarray:
-        """Embeddings of motions, float32 [m, 128], each of length 1.
+    def embed(self, batch: Sequence[np.ndarray | Path | str]) -> np.ndarray:
+        """Embeddings of motions, as arrays or files, float32 [m, 128], each of length 1.
 
         Raises:
             IntentError: one is no motion; see :func:`metalore.intent.media.read_motion`.
         """
-        motions = [read_motion(motion, name=f"motion {number}") for number, motion in enumerate(batch)]
-        return self.embed_features([features(motion) for motion in motions])
+        names = [f"motion {number}" if isinstance(one, np.ndarray) else str(one) for number, one in enumerate(batch)]
+        return self.embed_features(
+            [features(read_motion(one, name=name)) for one, name in zip(batch, names, strict=True)]
+        )
 
     @torch.inference_mode()
     def embed_features(self, rows: Sequence[np.ndarray]) -> np.ndarray:
@@ -345,7 +348,7 @@ class MotionEncoder:
         found: np.ndarray = self.text([words_of(text) for text in texts]).cpu().numpy()
         return found
 
-    def describe(self, batch: Sequence[np.ndarray]) -> list[str]:
+    def describe(self, batch: Sequence[np.ndarray | Path | str]) -> list[str]:
         """The nearest description of the gallery for each motion.
 
         Raises:

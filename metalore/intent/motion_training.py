@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -20,7 +21,15 @@ from torch.nn.functional import cross_entropy
 from metalore.files import replacing
 from metalore.intent.errors import IntentError
 from metalore.intent.media import read_motion
-from metalore.intent.motion import MotionEncoder, features, joined, mirrored, mirrored_words, words_of
+from metalore.intent.motion import (
+    FEWEST_FRAMES,
+    MotionEncoder,
+    features,
+    joined,
+    mirrored,
+    mirrored_words,
+    words_of,
+)
 
 if TYPE_CHECKING:
     from metalore.intent.library import Library
@@ -33,7 +42,7 @@ _HOTTEST = math.log(100.0)
 _GRID_ROWS = 1024
 _PENALTY_MOTIONS = 4
 
-Say = Callable[[int, int, str], None]
+Say = Callable[[str], None]
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -131,8 +140,8 @@ class Recipe:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.batch < 2 or self.frames < 1:
-            raise IntentError("the recipe needs a batch of 2 motions or more, and frames above 0")
+        if self.batch < 2 or self.frames < FEWEST_FRAMES:
+            raise IntentError(f"the recipe needs batches of 2 motions or more, and {FEWEST_FRAMES} frames or more")
         for name in (field.name for field in fields(self)):
             if getattr(self, name) < 0:
                 raise IntentError(f"the recipe's {name} is {getattr(self, name)}; a number from 0 on is needed")
@@ -142,7 +151,7 @@ def train_motion(
     encoder: MotionEncoder,
     data: MotionData | Library,
     out: Path | str | None = None,
-    epochs: int = 60,
+    epochs: int = 40,
     seed: int = 0,
     resume: bool = False,
     say: Say | None = None,
@@ -150,7 +159,8 @@ def train_motion(
 ) -> dict[str, float]:
     """Train on the training part; the weights of the epoch that is best on the validation part remain.
 
-    The best is that with the highest mean reciprocal rank of a motion's own description among all of that part.
+    The best, and of equals the last, is that with the highest mean reciprocal rank of a motion's own description among
+    all of that part.
 
     Motions and descriptions are pulled together, and apart from those of others, by InfoNCE in both directions (van den
     Oord, Li and Vinyals 2018; Radford et al. 2021, "CLIP") at a learned temperature. Others with the same description
@@ -163,7 +173,7 @@ def train_motion(
         epochs: passes over the training part.
         seed: of everything drawn at random.
         resume: whether to go on with a training that is in `out`; it ends as if it had not been interrupted.
-        say: told epochs done, of how many, and how it goes.
+        say: told how it goes, after each epoch.
         recipe: how to train.
 
     Returns:
@@ -240,12 +250,13 @@ class _Training:
             losses = [self._step(part, step) for step, part in enumerate(np.array_split(order, self.steps))]
             judged = self._validate()
             self.epoch += 1
-            if judged > self.best:
+            if judged >= self.best:
                 self.best, self.kept = judged, self.encoder.state()
             self.seconds += time.perf_counter() - started
             self._save()
             if say:
-                say(self.epoch, self.epochs, f"loss {np.mean(losses):.4f}, reciprocal rank {judged:.4f}")
+                of = f"epoch {self.epoch} of {self.epochs}"
+                say(f"{of}: loss {np.mean(losses):.4f}, reciprocal rank {judged:.4f}")
             if not math.isfinite(losses[-1]):
                 raise IntentError(f"training diverged in epoch {self.epoch}; lower the learning rate")
         self.encoder.restore(self.kept)
@@ -275,8 +286,9 @@ class _Training:
     def _seen(self, number: int) -> tuple[np.ndarray, str]:
         """A motion and one of its descriptions, as they are shown this time."""
         rows, texts = self.rows[number], self.train.descriptions[number]
-        text, recipe = texts[self.rng.integers(len(texts))], self.recipe
+        text, recipe = texts[int(self.rng.integers(len(texts)))], self.recipe
         part = min(recipe.frames, math.ceil(len(rows) * self.rng.uniform(recipe.least_part, 1)))
+        part = max(part, FEWEST_FRAMES)
         first = self.rng.integers(len(rows) - part + 1)
         rows = rows[first : first + part]
         if self.rng.random() < recipe.mirror:
@@ -380,8 +392,6 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _fingerprint(data: MotionData) -> str:
-    import hashlib
-
     digest = hashlib.sha256(json.dumps([list(map(list, data.descriptions)), list(data.parts)]).encode())
     for motion in data.motions:
         digest.update(np.ascontiguousarray(motion).tobytes())
@@ -413,7 +423,7 @@ def _ranks(near: np.ndarray, tells: np.ndarray) -> np.ndarray:
         tells: what each description tells, as numbers.
     """
     order = np.argsort(-near, axis=1, kind="stable")
-    return np.argmax(tells[order] == tells[:, None], axis=1)
+    return np.asarray(np.argmax(tells[order] == tells[:, None], axis=1))
 
 
 def _contrast(motions: Tensor, told: Tensor, scale: Tensor, same: Tensor) -> Tensor:
