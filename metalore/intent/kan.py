@@ -252,7 +252,7 @@ def fit(network: KAN, x: Tensor, y: Tensor, steps: int, penalty: float = 0.0) ->
         The root of the mean squared error on the samples.
     """
     optimizer = torch.optim.LBFGS(
-        network.parameters(), max_iter=steps, history_size=100, line_search_fn="strong_wolfe", tolerance_grad=1e-32,
+        network.parameters(), max_iter=steps, history_size=10, line_search_fn="strong_wolfe", tolerance_grad=1e-32,
         tolerance_change=1e-32,
     )  # fmt: skip
 

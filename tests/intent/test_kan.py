@@ -177,7 +177,7 @@ def four(x: Tensor) -> Tensor:
 
 TOYS: dict[str, tuple[list[int], Callable[[Tensor], Tensor], tuple[int, ...], int, float]] = {
     "bessel": ([1, 1], bessel, (3, 20, 50), 60, 1e-3),
-    "exp_sin": ([2, 1, 1], exp_sin, (3, 5, 10), 120, 1e-2),
+    "exp_sin": ([2, 1, 1], exp_sin, (3, 5, 10), 250, 1e-2),
     "product": ([2, 2, 1], product, (3, 5, 10), 60, 1e-2),
     "four": ([4, 4, 2, 1], four, (3, 5, 10), 60, 5e-2),
 }
