@@ -197,7 +197,8 @@ def _make_files(folder: Path, row: Mapping[str, Any], seed: int, number: int) ->
         if file in row:
             path = folder / row[file]
             path.parent.mkdir(exist_ok=True)
-            _make_file(modality, path, row, _generator(seed, modality, number, 1))
+            use = 0 if modality == "image" else 1  # a picture is of the scene that its caption was drawn for
+            _make_file(modality, path, row, _generator(seed, modality, number, use))
 
 
 def _make_file(modality: str, path: Path, row: Mapping[str, Any], rng: np.random.Generator) -> None:
@@ -208,7 +209,7 @@ def _make_file(modality: str, path: Path, row: Mapping[str, Any], rng: np.random
     elif modality == "motion":
         from metalore.intent import motions
 
-        np.save(path, motions.move(row["activity"], rng))
+        np.save(path, motions.perform(row["description"], rng))
     else:
         from metalore.intent import spoken
 

@@ -10,9 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from metalore.intent import ACTIVITIES, IntentError, Library, load_library, make_library, read_audio, spoken
-from metalore.intent.library import PARTS
+from metalore.intent import (
+    ACTIVITIES,
+    IntentError,
+    Library,
+    load_library,
+    make_library,
+    motions,
+    read_audio,
+    scenes,
+    spoken,
+)
+from metalore.intent.library import MODALITIES, PARTS
 from metalore.scenario import load
 
 needs_espeak = pytest.mark.skipif(shutil.which(spoken.PROGRAM) is None, reason="espeak-ng is not installed")
@@ -156,3 +167,19 @@ def test_damage_is_told(made: Library, tmp_path: Path, damage: Callable[[Path], 
     damage(folder)
     with pytest.raises(IntentError, match=told):
         load_library(folder)
+
+
+# -- what belongs together ---------------------------------------------------------------------------------------------
+
+
+def test_texts_tell_of_their_pictures_and_motions(tmp_path: Path) -> None:
+    """A caption is of the scene that was drawn, people and light; a description is of the movement that is shown."""
+    library = make_library(tmp_path / "library", 12, seed=4, modalities=["image", "motion"])
+    for number, item in enumerate(library.items):
+        scene = scenes.Scene.of(item.activity, np.random.default_rng([4, MODALITIES.index("image"), number, 0]))
+        assert item.caption == scene.caption()
+        assert item.image is not None
+        np.testing.assert_array_equal(np.asarray(Image.open(item.image)), np.asarray(scene.draw()))
+        rng = np.random.default_rng([4, MODALITIES.index("motion"), number, 1])
+        assert item.motion is not None
+        np.testing.assert_array_equal(np.load(item.motion), motions.perform(str(item.description), rng))
