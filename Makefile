@@ -23,6 +23,7 @@ model: $(VENV)/installed   ## set up, then: the small model that `metalore serve
 	$(BIN)/python -m metalore.serve.bundled
 
 test: $(VENV)/installed lint   ## set up, then lint and the whole test suite
+	tools/install-espeak
 	$(BIN)/python -m pytest -q
 
 test-kubernetes: $(VENV)/installed   ## tests on a real API server, which is built first (Debian 12, as root, some minutes)
