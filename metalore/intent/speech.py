@@ -195,11 +195,17 @@ class SpeechEncoder:
         transcripts = [""] * len(audio)
         with torch.inference_mode():
             for places, inputs, frames in self._batches(audio, batch):
-                letters = self.model(**inputs).logits.argmax(dim=-1).cpu()
-                for place, row, length in zip(places, letters, frames.tolist(), strict=True):
-                    text = self.processor.tokenizer.decode(row[:length], skip_special_tokens=True)
+                logits = self.model(**inputs).logits
+                logits[:, :, self._unspoken()] = -torch.inf
+                for place, row, length in zip(places, logits.argmax(dim=-1).cpu(), frames.tolist(), strict=True):
+                    text = self.processor.tokenizer.decode(row[:length])
                     transcripts[place] = " ".join(text.lower().split())
         return transcripts
+
+    def _unspoken(self) -> list[int]:
+        """Tokens that are neither letter, space nor blank; the tokenizer's own way to skip them merges doubles."""
+        tokenizer = self.processor.tokenizer
+        return sorted({*tokenizer.all_special_ids} - {tokenizer.pad_token_id, tokenizer.word_delimiter_token_id})
 
     def _batches(
         self, audio: Sequence[np.ndarray | Source], batch: int

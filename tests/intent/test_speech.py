@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,16 @@ def test_samples_files_and_their_content_are_the_same(encoder: SpeechEncoder, tm
     path = tmp_path / "said.wav"
     found = encoder.embed([sound("we sing"), path, str(path), path.read_bytes()])
     assert (found == found[0]).all()
+
+
+def test_letters_of_frames_become_words(encoder: SpeechEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = ["<s>", "W", "W", "I", "L", "<pad>", "L", "L", "|", "|", "<unk>", "B", "A", "L", "L", "</s>", "|"]
+    letters = [encoder.processor.tokenizer.encoder[token] for token in tokens]
+    logits = torch.zeros(1, 49, 32)
+    logits[0, :, encoder.processor.tokenizer.pad_token_id] = 1
+    logits[0, range(len(letters)), letters] = 2
+    monkeypatch.setattr(encoder.model, "forward", lambda **inputs: SimpleNamespace(logits=logits.clone()))
+    assert encoder.describe([np.zeros(16000, np.float32)]) == ["will bal"]  # twice with nothing between is once
 
 
 def test_seeds_and_the_global_generator() -> None:
