@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 TINTS: dict[str, tuple[float, float, float]] = {
     "day": (1.0, 1.0, 1.0),
     "evening": (0.92, 0.68, 0.56),
-    "night": (0.34, 0.38, 0.58),
+    "night": (0.5, 0.54, 0.74),
 }
 """What is left of red, green and blue in each light."""
 
@@ -44,7 +44,7 @@ class Painter:
             image = image.filter(ImageFilter.GaussianBlur(self.between(0.3, 0.8)))
         pixels = np.asarray(image, float) * TINTS[self.light] * self.between(0.85, 1.12)
         pixels += self._glowing()
-        pixels += self.rng.normal(0, self.between(1, 9), pixels.shape)
+        pixels += self.rng.normal(0, self.between(1, 6), pixels.shape)
         return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
     def _glowing(self) -> np.ndarray:
@@ -99,7 +99,7 @@ class Painter:
 
     def person(self, x: float, feet: float, tall: float, shirt: Colour | None = None) -> None:
         """Someone who stands at x with the feet at that height of the picture."""
-        skin, wide = _SKIN[self.rng.integers(len(_SKIN))], 0.3 * tall
+        skin, wide = _SKIN[int(self.rng.integers(len(_SKIN)))], 0.3 * tall
         legs = self.colour(20, 110)
         self.box(x - 0.3 * wide, feet - 0.45 * tall, x - 0.05 * wide, feet, legs)
         self.box(x + 0.05 * wide, feet - 0.45 * tall, x + 0.3 * wide, feet, legs)
@@ -110,7 +110,7 @@ class Painter:
         """So many people with their feet between two heights, the nearer ones lower and taller."""
         for feet in sorted(self.rng.uniform(top, bottom, people)):
             nearer = 0.75 + 0.5 * (feet - top) / (bottom - top)
-            shirt = shirts[self.rng.integers(len(shirts))] if shirts else None
+            shirt = shirts[int(self.rng.integers(len(shirts)))] if shirts else None
             self.person(self.between(0.05, 0.95), feet, tall * nearer, shirt)
 
     def outdoors(self, horizon: float, ground: Colour) -> None:

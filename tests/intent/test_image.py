@@ -141,7 +141,7 @@ def test_captions_begin_with_the_decoders_own_token_and_their_filling_costs_noth
 def learned(tmp_path_factory, data):
     """A small encoder that has learned three pictures by heart, where it is kept, and what was said."""
     out, said = tmp_path_factory.mktemp("learned") / "image", []
-    few = {"train": data["train"][:3] * 40, "validation": data["train"][:3]}
+    few = {"train": data["train"][:3] * 24, "validation": data["train"][:3]}
     encoder = ImageEncoder.small(seed=0)
     scores = train_image(encoder, few, out, epochs=3, batch=3, seed=0, say=said.append)
     return encoder, out, said, scores, few
@@ -168,7 +168,7 @@ def test_what_was_kept_gives_the_same_output(learned):
     assert kept.describe(images) == encoder.describe(images)
     card = json.loads((out / "card.json").read_text())
     assert card["scores"] == scores
-    assert card["training"]["images"] == {"train": 120, "validation": 3}
+    assert card["training"]["images"] == {"train": 72, "validation": 3}
     assert card["base"] == "small"
     assert not (out / "training").exists()
 
