@@ -5,16 +5,32 @@ python benchmarks/intent.py motion --items 1200 --seed 0
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from scipy.special import j0
+from torch import Tensor
 
 from metalore.intent import make_library
+from metalore.intent.kan import KAN, fit
 from metalore.intent.motion import CORES, MotionEncoder
 from metalore.intent.motion_training import MotionData, evaluate_motion, train_motion
 from metalore.intent.motions import Movement
+
+TOYS: dict[str, tuple[list[int], Callable[[Tensor], Tensor]]] = {
+    "J0(20 x)": ([1, 1], lambda x: torch.from_numpy(j0(20 * x.numpy()))),
+    "exp(sin(pi x) + y^2)": ([2, 1, 1], lambda x: torch.exp(torch.sin(math.pi * x[:, :1]) + x[:, 1:] ** 2)),
+    "x y": ([2, 2, 1], lambda x: x[:, :1] * x[:, 1:]),
+    "exp((sin(pi (a^2 + b^2)) + sin(pi (c^2 + d^2))) / 2)": (
+        [4, 4, 2, 1],
+        lambda x: torch.exp(torch.sin(math.pi * (x**2).view(-1, 2, 2).sum(dim=2)).sum(dim=1, keepdim=True) / 2),
+    ),
+}
+GRIDS = 3, 5, 10, 20, 50
 
 Found = dict[str, float | dict[str, float]]
 
@@ -83,3 +99,23 @@ def throughput(encoder: MotionEncoder, motions: Sequence[np.ndarray], runs: int 
             seconds.append(time.process_time() - began)
         found[f"in batches of {batch}"] = len(some) / min(seconds)
     return found
+
+
+def toys(samples: int = 1000, steps: int = 200) -> None:
+    """Root mean squared errors on unseen samples, as grids are refined."""
+    torch.set_default_dtype(torch.float64)
+    for name, (widths, function) in TOYS.items():
+        torch.manual_seed(0)
+        x, unseen = (2 * torch.rand(samples, widths[0]) - 1 for _ in range(2))
+        network, began = KAN(widths), time.process_time()
+        for grid in GRIDS:
+            network.update_grid(x, grid)
+            fit(network, x, function(x), steps)
+            with torch.no_grad():
+                error = (network(unseen) - function(unseen)).square().mean().sqrt().item()
+            print(f"{name}, {widths}, grid {grid:3}: {error:.1e}, {time.process_time() - began:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    toys()

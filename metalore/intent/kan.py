@@ -35,7 +35,8 @@ def spline_bases(x: Tensor, knots: Tensor, order: int) -> Tensor:
     Returns:
         [n, i, g + k]; differentiable once in `x`.
     """
-    bases: Tensor = _Bases.apply(x, knots, order)  # type: ignore[no-untyped-call]  # torch has no type for it
+    precise = x.to(knots.dtype)  # under autocast points may come in half precision
+    bases: Tensor = _Bases.apply(precise, knots, order)  # type: ignore[no-untyped-call]  # torch has no type for it
     return bases
 
 

@@ -36,7 +36,7 @@ _MOVING = tuple(JOINTS.index(name) for name in JOINTS if name.split()[-1] in ("r
 """Joints whose velocities are shown; those of the others follow from windows."""
 FEATURES = 2 + 3 * (len(JOINTS) - 1) + 3 * len(_MOVING)
 CORES = ("kan", "mlp")
-CARD, WEIGHTS = "card.json", "weights.safetensors"
+CARD, WEIGHTS, TRAINING = "card.json", "weights.safetensors", "training.safetensors"
 FORMAT = "metalore-motion-1"
 
 _WINDOW, _STRIDES = 4, (4, 2)
@@ -385,9 +385,7 @@ class MotionEncoder:
             IntentError: the folder holds something else.
             OSError: it cannot be written.
         """
-        folder = Path(folder)
-        if folder.exists() and not (folder.is_dir() and _is_ours(folder)):
-            raise IntentError(f"{folder} is there and holds no motion encoder; choose a new or empty folder")
+        check_folder(folder)
         content = save(self.state())
         card = {
             "format": FORMAT,
@@ -439,9 +437,17 @@ class MotionEncoder:
         return encoder
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether nothing is lost with a folder: it is empty, or holds no more than a motion encoder or its training."""
-    return {path.name for path in folder.iterdir()} <= {CARD, WEIGHTS, "training.safetensors"}
+def check_folder(folder: Path | str) -> None:
+    """Refuse a folder in which an encoder would replace something else than an encoder or its training.
+
+    Raises:
+        IntentError: it holds something else.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        return
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} - {CARD, WEIGHTS, TRAINING}:
+        raise IntentError(f"{folder} is there and holds no motion encoder; choose a new or empty folder")
 
 
 def _read_card(folder: Path) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from metalore.intent.errors import IntentError
 from metalore.intent.media import read_motion
 from metalore.intent.motion import (
     FEWEST_FRAMES,
+    TRAINING,
     MotionEncoder,
+    check_folder,
     features,
     joined,
     mirrored,
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from metalore.intent.library import Library
 
 POOL = 32
-TRAINING = "training.safetensors"
 
 _FORMAT = "metalore-motion-training-1"
 _HOTTEST = math.log(100.0)
@@ -167,7 +168,7 @@ def train_motion(
     do not count as others.
 
     Args:
-        encoder: changed in place; it learns the words of the training part, unless it knows words already.
+        encoder: changed in place; a new one takes words and scaling from the training part, a trained one keeps them.
         data: with a training and a validation part.
         out: folder for the trained encoder, and for its training after each epoch.
         epochs: passes over the training part.
@@ -180,12 +181,14 @@ def train_motion(
         Scores on the validation part; see :func:`evaluate_motion`.
 
     Raises:
-        IntentError: no such data, another training in `out`, or training diverged.
+        IntentError: no such data, another training or something else in `out`, or training diverged.
     """
     data = data if isinstance(data, MotionData) else MotionData.of(data)
     recipe = recipe or Recipe()
     if epochs < 1:
         raise IntentError(f"training over {epochs} epochs learns nothing; give 1 or more")
+    if out is not None:
+        check_folder(out)
     training = _Training(encoder, data, recipe, epochs, seed, None if out is None else Path(out))
     training.run(resume, say)
     scores = evaluate_motion(encoder, data.part("validation"), pool=min(POOL, data.parts.count("validation")))
@@ -215,8 +218,8 @@ class _Training:
             [features(read_motion(motion, name=f"a motion of {part.name}")) for motion in part.motions]
             for part in (self.train, self.validation)
         )
-        if len(self.rows) < 2:
-            raise IntentError(f"{self.train.name} has {len(self.rows)} motion; training needs 2 or more")
+        if min(len(self.rows), len(self.rows_validation)) < 2:
+            raise IntentError(f"{data.name} has a part with one motion only; training and validation need 2 or more")
         self._prepare(seed)
         self.scale = torch.nn.Parameter(torch.tensor(math.log(1 / 0.07), device=encoder.device))
         parameters = [*encoder.network.parameters(), *encoder.text.parameters(), self.scale]
@@ -228,16 +231,16 @@ class _Training:
         self.kept = encoder.state()
 
     def _prepare(self, seed: int) -> None:
-        """Words, scaling and gallery of the training part."""
+        """Words and scaling of the training part for an encoder that has none; the gallery for any."""
         encoder, texts = self.encoder, [text for texts in self.train.descriptions for text in texts]
         if not encoder.words:
             known = [*texts, *map(mirrored_words, texts)] if self.recipe.mirror else texts
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 encoder.learn_words(sorted({word for text in known for word in words_of(text)}))
-        frames = torch.from_numpy(np.concatenate(self.rows)).to(encoder.device)
-        encoder.network.mean.copy_(frames.mean(dim=0))
-        encoder.network.deviation.copy_(frames.std(dim=0).clamp_min(1e-3))
+            frames = torch.from_numpy(np.concatenate(self.rows)).to(encoder.device)
+            encoder.network.mean.copy_(frames.mean(dim=0))
+            encoder.network.deviation.copy_(frames.std(dim=0).clamp_min(1e-3))
         encoder.gallery = tuple(sorted(set(texts)))
 
     def run(self, resume: bool, say: Say | None) -> None:
@@ -250,6 +253,8 @@ class _Training:
             losses = [self._step(part, step) for step, part in enumerate(np.array_split(order, self.steps))]
             judged = self._validate()
             self.epoch += 1
+            if not np.isfinite([*losses, judged]).all():
+                raise IntentError(f"training diverged in epoch {self.epoch}; lower the learning rate")
             if judged >= self.best:
                 self.best, self.kept = judged, self.encoder.state()
             self.seconds += time.perf_counter() - started
@@ -257,8 +262,6 @@ class _Training:
             if say:
                 of = f"epoch {self.epoch} of {self.epochs}"
                 say(f"{of}: loss {np.mean(losses):.4f}, reciprocal rank {judged:.4f}")
-            if not math.isfinite(losses[-1]):
-                raise IntentError(f"training diverged in epoch {self.epoch}; lower the learning rate")
         self.encoder.restore(self.kept)
         self.encoder.network.eval()
 
@@ -326,9 +329,11 @@ class _Training:
                 layer.update_grid(entering[some], uniform=self.recipe.uniform)
 
     def _validate(self) -> float:
-        """Mean reciprocal rank of a motion's description among all of the validation part."""
+        """Mean reciprocal rank of a motion's description among all of the validation part; NaN after divergence."""
         texts = [each[0] for each in self.validation.descriptions]
         near = self.encoder.embed_features(self.rows_validation) @ self.encoder.embed_text(texts).T
+        if not np.isfinite(near).all():
+            return math.nan
         return float(np.mean(1 / (1 + _ranks(near, _numbered(texts)))))
 
     def _save(self) -> None:

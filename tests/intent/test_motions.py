@@ -125,6 +125,14 @@ def test_a_body_that_heads_along_z_has_its_left_at_x() -> None:
         assert np.cross([0, 1, 0], ahead) @ left > 0  # up x ahead
 
 
+def test_jumping_jacks_spread_arms_and_legs_to_both_sides() -> None:
+    motion = made("jumping jack")
+    for limb, least in (("wrist", 1.2), ("ankle", 0.5)):
+        left, right = (motion[:, JOINTS.index(f"{side} {limb}")] for side in ("left", "right"))
+        apart = np.linalg.norm(left - right, axis=1)
+        assert apart.max() > least > 1.2 * apart.min()
+
+
 def test_an_unknown_activity_or_movement_is_refused_in_a_sentence() -> None:
     with pytest.raises(IntentError, match="no motions of the activity 'market'; there are some of quiet, work"):
         move("market", np.random.default_rng(0))
