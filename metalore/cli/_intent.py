@@ -144,7 +144,8 @@ def _trainer(what: str) -> Callable[..., Any]:
     from metalore.intent.motion_training import train_motion
     from metalore.intent.speech import train_speech
 
-    return {"image": train_image, "speech": train_speech, "motion": train_motion}[what]
+    trainers: dict[str, Callable[..., Any]] = {"image": train_image, "speech": train_speech, "motion": train_motion}
+    return trainers[what]
 
 
 def evaluate_on(folder: Path, data: Path, part: str, encoders: Path | None, captions: Path | None) -> Mapping[str, Any]:

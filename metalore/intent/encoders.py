@@ -39,7 +39,7 @@ def load_encoder(folder: Path | str, device: str | None = None) -> tuple[str, An
     """
     from metalore.intent import fusion, image, motion, speech
 
-    kinds = {
+    kinds: dict[str, tuple[str, Any]] = {
         image.FORMAT: ("image", image.ImageEncoder),
         speech.FORMAT: ("speech", speech.SpeechEncoder),
         motion.FORMAT: ("motion", motion.MotionEncoder),

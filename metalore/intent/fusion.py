@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,22 +83,20 @@ class Embedded:
         chosen = [number for number, part in enumerate(self.parts) if part == name]
         if not chosen:
             raise IntentError(f"no item is in the part {name!r}; fusion needs some in {', '.join(PARTS)}")
-        return Embedded(
-            {modality: rows[chosen] for modality, rows in self.vectors.items()},
-            [self.activities[number] for number in chosen],
-            [name] * len(chosen),
-            None if self.demand is None else self.demand[chosen],
-        )
+        return self._chosen(chosen)
 
     def without(self, *missing: str) -> Embedded:
         """Items that have another modality than these, as if these were missing."""
         vectors = {name: np.full_like(rows, np.nan) if name in missing else rows for name, rows in self.vectors.items()}
-        left = np.flatnonzero(np.any([~np.isnan(rows[:, 0]) for rows in vectors.values()], axis=0))
+        there = np.any([~np.isnan(rows[:, 0]) for rows in vectors.values()], axis=0)
+        return replace(self, vectors=vectors)._chosen(np.flatnonzero(there).tolist())
+
+    def _chosen(self, numbers: list[int]) -> Embedded:
         return Embedded(
-            {name: rows[left] for name, rows in vectors.items()},
-            [self.activities[number] for number in left],
-            [self.parts[number] for number in left],
-            None if self.demand is None else self.demand[left],
+            {name: rows[numbers] for name, rows in self.vectors.items()},
+            [self.activities[number] for number in numbers],
+            [self.parts[number] for number in numbers],
+            None if self.demand is None else self.demand[numbers],
         )
 
 
@@ -159,6 +157,9 @@ class FusionNetwork(nn.Module):
     Args:
         shape: of what size.
     """
+
+    demand_mean: Tensor
+    demand_deviation: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -456,7 +457,8 @@ class _Training:
     def _demand_error(self, fused: Tensor, wanted: Tensor) -> Tensor:
         assert self.fusion.network.demand is not None
         known = ~torch.isnan(wanted)
-        return ((self.fusion.network.demand(fused) - wanted)[known] ** 2).sum() / known.sum().clamp_min(1)
+        error: Tensor = (self.fusion.network.demand(fused) - wanted)[known]
+        return (error**2).sum() / known.sum().clamp_min(1)
 
     def _seen(self, chosen: np.ndarray) -> dict[str, Tensor]:
         """Noisy rows, of which some modalities are left out."""

@@ -95,8 +95,8 @@ class Embedder:
             found = embed_each(modality, encoder, sources, names, describe, self._limits, at_once=_AT_ONCE)
         except IntentError as error:
             raise Problem(422, str(error), where="describe") from None
-        for position, error in found.errors.items():
-            answers[places[position]]["problems"].append(_problem(str(error), places[position], modality))
+        for position, why in found.errors.items():
+            answers[places[position]]["problems"].append(_problem(str(why), places[position], modality))
         read = [places[position] for position in found.positions]
         rows[read] = found.vectors
         for place, text in zip(read, found.texts, strict=False):  # no texts if none were asked for
