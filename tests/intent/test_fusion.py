@@ -97,6 +97,10 @@ def test_any_modality_may_be_missing() -> None:
     np.testing.assert_allclose(mixed, np.where(np.arange(5)[:, None] == 2, without, whole), atol=1e-6)
     for name, some in rows.items():
         assert np.isfinite(fusion.fuse(**{name: some})).all()
+    with torch.no_grad():
+        fusion.network.stand_ins["speech"] += 1
+    np.testing.assert_array_equal(fusion.fuse(**rows), whole)
+    assert np.abs(fusion.fuse(**gaps) - mixed).max(axis=1).argmax() == 2
     assert fusion.fuse(image=np.zeros((0, 768))).shape == (0, 1024)
 
 
@@ -185,8 +189,10 @@ def test_only_fusion_tells_all_activities_apart(uninterrupted: Fusion) -> None:
 def test_it_learns_from_items_with_gaps() -> None:
     data = made(gaps=0.3, seed=1)
     fusion = small()
+    stand_in = fusion.state()["stand_ins.speech"]
     scores = train_fusion(fusion, data, epochs=6, recipe=RECIPE)
     assert scores["image"]["items"] < scores["speech"]["items"]
+    assert (fusion.state()["stand_ins.speech"] - stand_in).abs().max() > 1e-3  # speech is always there, but for dropout
     assert evaluate_fusion(fusion, data)["fused"]["map"] > evaluate_fusion(small(), data)["fused"]["map"] + 0.1
 
 
