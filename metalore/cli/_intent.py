@@ -194,6 +194,65 @@ def _written(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
 
 
+# -- a recorded city ---------------------------------------------------------------------------------------------------
+
+
+def attach_media(
+    folder: Path, data: Path, encoders: Path, ahead_s: float, shows: Sequence[str], unseen: float, seed: int
+) -> str:
+    """Draw items for all zones and intervals of a recording and attach their embeddings; what to say of it.
+
+    Raises:
+        IntentError: no library, encoders or fusion, or an option that cannot be.
+        TelemetryError: no recording.
+    """
+    from metalore.intent.city import draw_items, with_announcements
+    from metalore.telemetry import Recording
+
+    if not (ahead_s >= 0 and 0 <= unseen < 1 and seed >= 0):
+        raise IntentError(f"--ahead is {ahead_s}, --unseen {unseen}, --seed {seed}; from 0 on, and --unseen below 1")
+    recording, items = Recording.load(folder), _embedded(data, encoders)
+    fusion = Encoders.load(encoders).fusion
+    if fusion is None:
+        raise IntentError(f"{encoders} holds no fusion; train one with `metalore intent train fusion`")
+    zones = recording.graph().zones
+    going_on = recording.table().pivot(index="time_s", columns="zone", values="activity")[list(zones)]
+    times = going_on.index.to_numpy(float)
+    announced = _announcements(recording, times[-1], ahead_s, _looks_of(shows, items.activities))
+    shown = with_announcements(going_on.to_numpy(object), times, zones, announced)
+    intent_of = draw_items(shown, items.activities, items.parts, round(len(times) * (1 - unseen)), seed)
+    recording.attach_intent(fusion.fuse(**items.vectors), intent_of)
+    part = 100 * float((intent_of >= 0).mean())
+    return f"zones of {folder} show something in {part:.0f} % of the time; announced events: {len(announced)}"
+
+
+def _looks_of(shows: Sequence[str], activities: Sequence[str]) -> dict[str, str]:
+    """Activity of each event that has one, by the event's name; an event named as an activity looks like it."""
+    looks = {activity: activity for activity in activities}
+    for text in shows:
+        event, _, activity = text.rpartition("=")
+        if not event or activity not in activities:
+            known = ", ".join(sorted(set(activities)))
+            raise IntentError(f"--shows is {text!r}; say EVENT=ACTIVITY with one of {known}")
+        looks[event] = activity
+    return looks
+
+
+def _announcements(recording: Any, last_s: float, ahead_s: float, looks: Mapping[str, str]) -> list[Any]:
+    """Of all events of a city that look like something, as often as they take place."""
+    from metalore.intent.city import Announcement
+
+    city, found = recording.scenario.city, []
+    for event in () if city is None else city.events:
+        begins = np.array([event.from_s])
+        if event.every_s is not None:
+            begins = np.arange(event.from_s, max(last_s + ahead_s, event.from_s) + 1, event.every_s)
+        for from_s in begins[begins <= last_s + ahead_s] if event.name in looks else ():
+            until_s = float(from_s) + event.duration_s
+            found.append(Announcement(event.zone, looks[event.name], float(from_s) - ahead_s, until_s))
+    return found
+
+
 # -- tables of embeddings ----------------------------------------------------------------------------------------------
 
 

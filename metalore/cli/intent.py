@@ -124,6 +124,42 @@ def evaluate(
 
 
 @app.command()
+def attach(
+    recording: Annotated[Path, typer.Argument(metavar="RECORDING", help="Of `metalore record`.")],
+    data: Annotated[Path, typer.Option("--data", metavar="FOLDER", help="A made library.")],
+    encoders: Annotated[
+        Path, typer.Option("--encoders", metavar="FOLDER", help="Holds trained encoders and their fusion.")
+    ],
+    ahead: Annotated[float, typer.Option("--ahead", metavar="S", help="Events are announced so long before.")] = 3600.0,
+    shows: Annotated[
+        list[str] | None,
+        typer.Option("--shows", metavar="EVENT=ACTIVITY", help="What an event looks like; repeatable.  [match=sport]"),
+    ] = None,
+    unseen: Annotated[
+        float, typer.Option("--unseen", metavar="PART", help="The last part shows items that nothing was trained on.")
+    ] = 0.2,
+    seed: Seed = 0,
+) -> None:
+    """Let zones of a recorded city show media, and keep their embeddings.
+
+    In each interval a zone shows an item of its activity, or of an event from
+    its announcement to its end. `metalore forecast` takes the embeddings as the
+    zones' intent from then on.
+
+    [bold]Examples[/bold]
+
+        metalore intent attach run --data media --encoders kept
+
+        metalore intent attach run --data media --encoders kept --ahead 1800
+        --shows match=sport --shows "market day=quiet"
+    """
+    from metalore.cli._experiment import say
+    from metalore.cli._intent import attach_media
+
+    say(attach_media(recording, data, encoders, ahead, shows or ["match=sport"], unseen, seed))
+
+
+@app.command()
 def encode(
     sources: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files, or folders of them.")],
     encoder: Annotated[Path, typer.Option("--encoder", metavar="FOLDER", help="That was trained.")],

@@ -12,10 +12,13 @@ import torch
 from cli.calling import call, refusal
 from PIL import Image
 
+from metalore.forecast import Panel
 from metalore.intent.fusion import WIDTHS, Fusion
 from metalore.intent.image import ImageEncoder
 from metalore.intent.library import ACTIVITIES, PARTS
 from metalore.intent.motion import MotionEncoder
+from metalore.scenario import load
+from metalore.telemetry import Recording, TelemetryError, record
 
 ITEMS = 36
 
@@ -60,7 +63,7 @@ def kept(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_fits_and_shows_examples() -> None:
-    for name in ("library", "train", "evaluate", "encode", "fuse"):
+    for name in ("library", "train", "evaluate", "attach", "encode", "fuse"):
         result = call("intent", name, "--help")
         assert result.exit_code == 0
         assert max(map(len, result.stdout.splitlines())) <= 80
@@ -132,6 +135,42 @@ def test_a_bad_file_is_named_and_the_rest_is_done(media: Path, kept: Path, tmp_p
     table = pd.read_parquet(out)
     assert list(table["item"]) == ["fine", "00003"]
     assert "text" not in table
+
+
+def test_zones_of_a_recorded_city_show_media(media: Path, kept: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    scenario = load("city-30", step_s=10, users__count=20)
+    assert scenario.city is not None
+    zone = scenario.city.events[0].zone
+    soon = {"name": "match", "zone": zone, "from_s": 300.0, "duration_s": 60.0, "lead_s": 0.0, "every_s": 360.0}
+    record(scenario.updated(city=scenario.city.model_dump() | {"events": [soon]}), run, duration_s=600, interval_s=60)
+    words = ("intent", "attach", run, "--data", media, "--encoders", kept, "--unseen", 0.3)
+    result = call(*words, "--ahead", 120)
+    assert result.exit_code == 0, result.output
+    assert "in 100 % of the time; announced events: 2" in result.stderr  # at 300 s and 660 s
+    panel = Panel.of(run)
+    assert panel.intent is not None
+    assert panel.intent_of is not None
+    assert panel.intent.shape == (ITEMS, 1024)
+    np.testing.assert_allclose(np.linalg.norm(panel.intent, axis=1), 1, rtol=1e-5)
+    going_on = Recording.load(run).table().pivot(index="time_s", columns="zone", values="activity")[list(panel.zones)]
+    shown = np.array([None, *ACTIVITIES])[np.where(panel.intent_of < 0, 0, 1 + panel.intent_of % len(ACTIVITIES))]
+    expected = going_on.to_numpy(object)
+    expected[[3, 4, 5, 9], panel.zones.index(zone)] = "sport"
+    np.testing.assert_array_equal(shown, expected)
+    parts = np.array(PARTS)[panel.intent_of // len(ACTIVITIES) % 3]
+    there = panel.intent_of >= 0
+    assert set(parts[:7][there[:7]]) == {"train"}
+    assert set(parts[7:][there[7:]]) == {"test"}
+    np.testing.assert_array_equal(Panel.of(run, zones=panel.zones[3:5]).intent_of, panel.intent_of[:, 3:5])
+    assert "--shows is 'match'; say EVENT=ACTIVITY" in refusal(*words, "--shows", "match")
+    assert "--unseen below 1" in refusal(*words, "--unseen", 1)
+    np.savez(run / "intent.npz", intent=panel.intent, intent_of=panel.intent_of[:5])
+    with pytest.raises(TelemetryError, match=r"their numbers \[10, 30\].* and \[5, 30\]"):
+        Panel.of(run)
+    np.savez(run / "intent.npz", intent=panel.intent)
+    with pytest.raises(TelemetryError, match="holds no embeddings"):
+        Panel.of(run)
 
 
 def test_what_is_refused(media: Path, kept: Path, tmp_path: Path) -> None:
