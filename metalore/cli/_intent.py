@@ -122,18 +122,20 @@ def train_on(
         return train_fusion(Fusion.small(seed), _embedded(folder, encoders), out, **how)
     data = data_of(what, folder, captions)
     published = what != "motion" and layout_of(folder) != _LIBRARY
-    encoder = _beginning(what, start or ("" if published else _SMALL), seed)
+    encoder = _beginning(what, start or ("" if published else _SMALL), seed, data)
     scores: Mapping[str, Any] = _trainer(what)(encoder, data, out, **how)
     return scores
 
 
-def _beginning(what: str, start: str, seed: int) -> Any:
+def _beginning(what: str, start: str, seed: int, data: Any) -> Any:
     """An encoder to train: small, published (no name), of the hub, or of a folder, also one that metalore saved."""
     from metalore.intent.image import ImageEncoder
     from metalore.intent.motion import MotionEncoder
     from metalore.intent.speech import SpeechEncoder
 
     kind: Any = {"image": ImageEncoder, "speech": SpeechEncoder, "motion": MotionEncoder}[what]
+    if start == _SMALL and what == "image":  # it says the words that it is taught
+        return ImageEncoder.small(seed, sorted({text for one in data["train"] for text in one.captions}) or None)
     if start == _SMALL:
         return kind.small(seed)
     return kind.pretrained(*([start] if start else []))

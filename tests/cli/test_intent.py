@@ -13,6 +13,7 @@ from cli.calling import call, refusal
 from PIL import Image
 
 from metalore.forecast import Panel
+from metalore.intent.errors import IntentError
 from metalore.intent.fusion import WIDTHS, Fusion
 from metalore.intent.image import ImageEncoder
 from metalore.intent.library import ACTIVITIES, PARTS
@@ -84,6 +85,37 @@ def test_an_interrupted_training_goes_on(media: Path, kept: Path, tmp_path: Path
     assert "holds no epoch to go on from" in refusal(*words, "--resume")
     assert call(*words, "--epochs", 1).exit_code == 0
     assert "holds no epoch to go on from" in refusal(*words, "--epochs", 1, "--resume")  # it is finished
+
+
+def test_images_of_a_library_are_learned_from_scratch(media: Path, tmp_path: Path) -> None:
+    result = call("intent", "train", "image", "--data", media, "--out", tmp_path / "image", "--epochs", 1)
+    assert result.exit_code == 0, result.output
+    assert "activity" in result.stdout
+    (caption,) = ImageEncoder.load(tmp_path / "image", "cpu").describe([media / "images" / "00000.png"])
+    assert set(caption.split()) <= {"a", "place"}  # the words of its captions
+
+
+def test_real_data_are_learned_from_published_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[tuple[object, ...]] = []
+
+    def pretrained(*name: object) -> None:
+        begun.append(name)
+        raise IntentError("no network here")
+
+    monkeypatch.setattr(ImageEncoder, "pretrained", pretrained)
+    voc = tmp_path / "VOCdevkit" / "VOC2012"
+    for folder in ("JPEGImages", "ImageSets/Main"):
+        (voc / folder).mkdir(parents=True)
+    for part, names in (("train", ["a"]), ("val", ["b", "c"])):
+        (voc / "ImageSets" / "Main" / f"{part}.txt").write_text("\n".join(names))
+        for name in names:
+            Image.new("RGB", (8, 8)).save(voc / "JPEGImages" / f"{name}.jpg")
+    (tmp_path / "captions.json").write_text(json.dumps(dict.fromkeys("abc", "a dog")))
+    words = ("intent", "train", "image", "--data", tmp_path, "--captions", tmp_path / "captions.json")
+    for more in ([], ["--from", "mine/blip"]):
+        with pytest.raises(IntentError, match="no network here"):
+            call(*words, "--out", tmp_path / "new", *more)
+    assert begun == [(), ("mine/blip",)]
 
 
 def test_encoders_are_judged(media: Path, kept: Path) -> None:
