@@ -395,7 +395,12 @@ class _Training:
         self.steps = max(1, len(self.labels) // recipe.batch)
         self.demand = self._fit_scaling()
         self.optimizer = torch.optim.AdamW(fusion.network.parameters(), weight_decay=recipe.weight_decay)
-        self.identity = {"data": _fingerprint(data), "recipe": {"epochs": epochs, **asdict(recipe)}, "seed": seed}
+        self.identity = {
+            "data": _fingerprint(data),
+            "recipe": {"epochs": epochs, **asdict(recipe)},
+            "seed": seed,
+            "shape": asdict(fusion.shape),
+        }
         self.epoch, self.best, self.seconds = 0, -1.0, 0.0
         self.kept = fusion.state()
 
@@ -693,4 +698,4 @@ def _explained(fusion: Fusion, data: Embedded) -> float:
     assert data.demand is not None
     error = fusion.expect(_fused(fusion, data)[0]) - data.demand
     spread = data.demand - np.nanmean(data.demand, axis=0)
-    return float(np.mean(1 - np.nansum(error**2, axis=0) / np.nansum(spread**2, axis=0)))
+    return float(np.mean(1 - np.nansum(error**2, axis=0) / np.maximum(np.nansum(spread**2, axis=0), 1e-12)))

@@ -226,6 +226,8 @@ def test_another_training_is_not_gone_on_with(tmp_path: Path) -> None:
         trained(out, stop=1)
     with pytest.raises(IntentError, match=r"differs in its seed \(3, now 4\)"):
         train_fusion(small(), DATA, out, 8, 4, True, recipe=RECIPE)
+    with pytest.raises(IntentError, match="differs in its shape"):
+        train_fusion(Fusion.small(hidden=4, device="cpu"), DATA, out, 8, 3, True, recipe=RECIPE)
     state = out / "training" / "fusion.safetensors"
     state.write_bytes(state.read_bytes()[:500])
     with pytest.raises(IntentError, match="is damaged"):
