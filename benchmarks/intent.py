@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-MODALITIES = "speech", "image", "motion"
+MODALITIES = "speech", "image", "motion", "fusion", "verification"
 """Each has a file intent_NAME.py with `measure_NAME(items, seed, folder=, kept=, epochs=)`."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 CLI_EXTRA = frozenset({"jinja2", "matplotlib", "pandas", "pyarrow", "rich", "tomlkit", "typer"})
+INTENT_EXTRA = frozenset({"PIL", "accelerate", "jiwer", "sacrebleu", "soundfile", "transformers"})
 KUBERNETES_EXTRA = frozenset({"httpx2", "lightkube"})
 LEARN_EXTRA = frozenset({"safetensors", "stable_baselines3", "tensorboard", "torch"})
 SERVE_EXTRA = frozenset({"fastapi", "prometheus_client", "starlette", "uvicorn"})
@@ -19,7 +20,13 @@ def sentence_of(error: BaseException) -> str | None:
     """What to tell about an error, in one sentence; None for a bug, which deserves its traceback."""
     if isinstance(error, ModuleNotFoundError):
         module = (error.name or "").partition(".")[0]
-        extras = {"cli": CLI_EXTRA, "kubernetes": KUBERNETES_EXTRA, "learn": LEARN_EXTRA, "serve": SERVE_EXTRA}
+        extras = {
+            "cli": CLI_EXTRA,
+            "intent": INTENT_EXTRA,
+            "kubernetes": KUBERNETES_EXTRA,
+            "learn": LEARN_EXTRA,
+            "serve": SERVE_EXTRA,
+        }
         for extra, modules in extras.items():
             if module in modules:
                 return f'{module} is missing: pip install "metalore[{extra}]"'

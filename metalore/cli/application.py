@@ -14,6 +14,7 @@ from metalore.cli import (
     demo,
     evaluate,
     forecast,
+    intent,
     record,
     reproduce,
     scenarios,
@@ -79,6 +80,7 @@ app.command("reproduce")(reproduce.reproduce)
 app.command("record")(record.record)
 app.command("telemetry")(telemetry.telemetry)
 app.add_typer(forecast.app, name="forecast")
+app.add_typer(intent.app, name="intent")
 app.add_typer(autoscale.app, name="autoscale")
 app.command("serve")(serve.serve)
 app.add_typer(zone.app, name="zone")

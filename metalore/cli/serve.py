@@ -13,6 +13,9 @@ Checkpoint = Annotated[
 Window = Annotated[
     Path | None, typer.Option("--window", metavar="FILE", help="Keeps the window over restarts; unset: in memory.")
 ]
+Intent = Annotated[
+    Path | None, typer.Option("--intent", metavar="DIR", help="Encoders and their fusion, for /embed; unset: none.")
+]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; unset: 127.0.0.1.")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; unset: 8000; 0: a free one.")]
 Clock = Annotated[str | None, typer.Option("--clock", metavar="model|unix", help="What time_s of rows counts from.")]
@@ -24,6 +27,7 @@ TokenFile = Annotated[
 def serve(
     checkpoint: Checkpoint = None,
     window: Window = None,
+    intent: Intent = None,
     host: Host = None,
     port: Port = None,
     clock: Clock = None,
@@ -43,6 +47,6 @@ def serve(
     from metalore.serve import ServeSettings, run
 
     settings = ServeSettings.from_environment(
-        checkpoint=checkpoint, window=window, host=host, port=port, clock=clock, token_file=token_file
+        checkpoint=checkpoint, window=window, intent=intent, host=host, port=port, clock=clock, token_file=token_file
     )
     run(settings)

@@ -91,9 +91,11 @@ def _of_recording(
     clock_s = fields["times"][0]
     if city is not None:
         clock_s += city.start_day * DAY_S + city.start_hour * HOUR_S
+    attached = recording.intent()
     return (
         fields
         | _planned(recording.scenario, fields)
+        | ({} if attached is None else {"intent": attached[0], "intent_of": attached[1][:, at]})
         | {
             "clock_s": float(clock_s),
             "edges": Edges(graph.source, graph.target, graph.weight, len(graph)).among(at),

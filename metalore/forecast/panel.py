@@ -282,7 +282,7 @@ class Panel:
             graph: edges; unset: a recording's or a series' own. It may have more zones than are wanted.
             start: wall-clock time of the first row; unset: a series' own, or what a recording's scenario says.
             fields: other attributes of a panel: `events`, `event_values`, `intent`, `intent_of`, `clock_s`, `name`,
-                `allow_empty`. A recording brings the events of its city's calendar.
+                `allow_empty`. A recording brings the events of its city's calendar, and what intent is attached to it.
 
         Raises:
             ForecastError: a column that is not there, a zone that the graph does not have, or what a panel refuses.

@@ -150,8 +150,13 @@ def save(folder: Path | str, model: Any, processor: Any, format_name: str, facts
         with _quiet():
             model.save_pretrained(fresh, max_shard_size="1TB")  # one file, whose digest is in the card
         processor.save_pretrained(fresh)
-        card = {"format": format_name, **facts, "versions": _versions(), "weights_sha256": _digest(fresh / WEIGHTS)}
-        write_text(fresh / CARD, json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_card(fresh, format_name, facts)
+
+
+def write_card(folder: Path, format_name: str, facts: Mapping[str, Any]) -> None:
+    """Write a card beside weights: what they are, with which packages they were made, and their digest."""
+    card = {"format": format_name, **facts, "versions": _versions(), "weights_sha256": _digest(folder / WEIGHTS)}
+    write_text(folder / CARD, json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def check_ours(folder: Path) -> None:

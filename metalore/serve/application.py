@@ -24,7 +24,9 @@ from metalore.serve.schemas import (
     About,
     Answer,
     Answers,
+    Embedded,
     Health,
+    Media,
     ProblemDetails,
     Question,
     Questions,
@@ -63,6 +65,7 @@ def create_app(settings: ServeSettings | None = None) -> FastAPI:
 
     Raises:
         ServeError, ForecastError: no model can be loaded, or the window cannot be kept.
+        IntentError: encoders were named and cannot be loaded.
         ScenarioError: a setting that cannot be.
     """
     settings = ServeSettings.from_environment() if settings is None else settings
@@ -82,6 +85,7 @@ def create_app(settings: ServeSettings | None = None) -> FastAPI:
         service.metrics,
         token=token,
         most_bytes=settings.max_body_bytes,
+        larger={} if settings.intent is None else {"/embed": settings.max_media_bytes},
         timeout_s=settings.request_timeout_s,
         shortcuts=_shortcuts(service),
         paths=frozenset(getattr(route, "path", "") for route in app.routes),
@@ -119,7 +123,7 @@ def _shortcuts(service: Service) -> dict[str, Shortcut]:
     async def observe(body: bytes) -> bytes:
         return to_json(counts_of(await service.observe(parsed(TELEMETRY, body))))
 
-    return {"/predict": predict, "/predict/batch": predict_batch, "/observe": observe}
+    return {"/predict": predict, "/predict/batch": predict_batch, "/observe": observe, "/embed": service.embed}
 
 
 def _add_posts(app: FastAPI, service: Service) -> None:
@@ -143,6 +147,14 @@ def _add_posts(app: FastAPI, service: Service) -> None:
     async def observe(telemetry: Telemetry) -> Response:
         """Feed rows of telemetry into the window; they are on disk when this answers."""
         return _json(to_json(counts_of(await service.observe(telemetry))))
+
+    @app.post("/embed", response_model=Embedded, responses=posted | _problems(404), tags=["intent"])
+    async def embed(media: Media) -> Response:
+        """Embed images, speech and motions for `/predict`; what cannot be read is said, and the rest is done.
+
+        Of each item, what is there is fused into one embedding. Only where the service was started with `--intent`.
+        """
+        return _json(await service.embed(to_json(media)))
 
 
 def _add_gets(app: FastAPI, service: Service) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from typing import Any
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -49,9 +50,9 @@ class Problem(Exception):  # noqa: N818  # RFC 9457 calls it so
         self.status, self.detail, self.where, self.headers = status, detail, where, headers or {}
         self.kind = kind or KINDS.get(status, "error")
 
-    def body(self) -> bytes:
-        """As `application/problem+json`."""
-        content = {
+    def content(self) -> dict[str, Any]:
+        """Members of the problem details."""
+        content: dict[str, Any] = {
             "type": f"urn:metalore:problem:{self.kind}",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
@@ -59,4 +60,8 @@ class Problem(Exception):  # noqa: N818  # RFC 9457 calls it so
         }
         if self.where is not None:
             content["where"] = self.where
-        return json.dumps(content).encode()
+        return content
+
+    def body(self) -> bytes:
+        """As `application/problem+json`."""
+        return json.dumps(self.content()).encode()

@@ -42,6 +42,7 @@ class Gate:
         metrics: that count.
         token: that requests must carry; None: none.
         most_bytes: of a body.
+        larger: the same of paths where it is another.
         timeout_s: for reading and answering a request.
         shortcuts: from path to what answers a POST with its body, in JSON.
         paths: that are counted by name.
@@ -54,13 +55,14 @@ class Gate:
         *,
         token: str | None,
         most_bytes: int,
+        larger: dict[str, int],
         timeout_s: float,
         shortcuts: dict[str, Shortcut],
         paths: frozenset[str],
     ) -> None:
         self._app, self._metrics, self._paths, self._shortcuts = app, metrics, paths, shortcuts
         self._expected = None if token is None else b"Bearer " + token.encode()
-        self._most_bytes, self._timeout_s = most_bytes, timeout_s
+        self._most_bytes, self._larger, self._timeout_s = most_bytes, larger, timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer."""
@@ -71,7 +73,8 @@ class Gate:
         began = time.perf_counter()
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._pass(scope, _Body(scope, receive, self._most_bytes), answer)
+                most = self._larger.get(scope["path"], self._most_bytes)
+                await self._pass(scope, _Body(scope, receive, most), answer)
         except _GoneError:
             return
         except Problem as problem:

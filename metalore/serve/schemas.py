@@ -81,6 +81,62 @@ class Telemetry(_Strict):
     )
 
 
+Base64 = Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})]
+
+
+class MediaItem(_Strict):
+    """What is seen, said and done in one place; what is not there is left out."""
+
+    name: Name | None = Field(None, description="Comes back with the embedding; a zone, say.")
+    image: Base64 | None = Field(None, description="Base64 of a PNG, JPEG, WebP, GIF or BMP.")
+    speech: Base64 | None = Field(None, description="Base64 of a WAV or FLAC.")
+    motion: Base64 | None = Field(None, description="Base64 of a NumPy file (.npy): joints in metres [t, 21, 3].")
+
+
+class Media(_Strict):
+    """Several items."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [{"name": "arena", "image": "iVBORw0KGgo="}]}]})
+
+    items: Annotated[list[MediaItem], Field(min_length=1)]
+    describe: bool = Field(False, description="Whether captions, transcripts and descriptions are wanted too.")
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"type": "urn:metalore:problem:unknown-zone", "title": "Unprocessable Entity", "status": 422,
+                 "detail": "the model has no zone 'arean'; did you mean 'arena'?", "where": "zone_name"}
+            ]
+        }
+    )  # fmt: skip
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    where: str | None = None
+
+
+class EmbeddedItem(BaseModel):
+    """Of one item."""
+
+    name: str | None
+    embedding: list[float] | None = Field(description="1024 numbers, as `/predict` takes them; null: nothing was read.")
+    texts: dict[str, str] = Field(description="Of each modality that was read, if they were asked for.")
+    problems: list[ProblemDetails] = Field(description="Of each modality that was not; the others are fused.")
+
+
+class Embedded(BaseModel):
+    """Of several items, in their order."""
+
+    items: list[EmbeddedItem]
+    model: str = Field(description="Fingerprint of the encoders.")
+
+
 class Taken(BaseModel):
     """What became of rows."""
 
@@ -160,25 +216,6 @@ class Zones(BaseModel):
     zones: list[Zone]
 
 
-class ProblemDetails(BaseModel):
-    """RFC 9457."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"type": "urn:metalore:problem:unknown-zone", "title": "Unprocessable Entity", "status": 422,
-                 "detail": "the model has no zone 'arean'; did you mean 'arena'?", "where": "zone_name"}
-            ]
-        }
-    )  # fmt: skip
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    where: str | None = None
-
-
 class About(BaseModel):
     """The model that is served."""
 
@@ -194,7 +231,7 @@ class Health(BaseModel):
     status: str
 
 
-QUESTION, QUESTIONS, TELEMETRY = (TypeAdapter(kind) for kind in (Question, Questions, Telemetry))
+QUESTION, QUESTIONS, TELEMETRY, MEDIA = (TypeAdapter(kind) for kind in (Question, Questions, Telemetry, Media))
 
 
 def parsed(adapter: TypeAdapter[Any], body: bytes) -> Any:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from prometheus_client import generate_latest
@@ -18,11 +18,23 @@ from metalore.serve.engine import Engine
 from metalore.serve.errors import Problem, ServeError
 from metalore.serve.metrics import Gauges, Metrics
 from metalore.serve.model import Model, folder_of, load_model, signature
-from metalore.serve.schemas import Question, Questions, Telemetry
+from metalore.serve.schemas import MEDIA, Question, Questions, Telemetry, parsed
 from metalore.serve.settings import ServeSettings
 from metalore.serve.window import Row, WindowFile
 
+if TYPE_CHECKING:
+    from metalore.serve.media import Embedder
+
 LOG = logging.getLogger("metalore.serve")
+
+
+def _embedder_of(settings: ServeSettings) -> Embedder | None:
+    """What embeds media, if encoders are named; only then are their libraries needed."""
+    if settings.intent is None:
+        return None
+    from metalore.serve.media import Embedder
+
+    return Embedder(settings.intent, settings)
 
 
 class Service:
@@ -33,6 +45,7 @@ class Service:
 
     Raises:
         ServeError, ForecastError: no model can be loaded, or the window cannot be kept.
+        IntentError: encoders were named and cannot be loaded.
     """
 
     def __init__(self, settings: ServeSettings) -> None:
@@ -41,6 +54,8 @@ class Service:
         torch.set_num_threads(settings.threads)
         self.settings, self.metrics = settings, Metrics()
         self._pool = ThreadPoolExecutor(settings.threads + 1, "metalore-serve")
+        self._embedding = ThreadPoolExecutor(1, "metalore-embed")  # of its own, so that forecasts need not wait
+        self._embedder = _embedder_of(settings)
         self._writing = threading.Lock()
         self._folder = folder_of(settings)
         self._signature = signature(self._folder)
@@ -55,6 +70,7 @@ class Service:
 
     def close(self) -> None:
         """Stop; what was answered is on disk already."""
+        self._embedding.shutdown(cancel_futures=True)
         self._pool.shutdown()
         self.window.close()
 
@@ -131,6 +147,18 @@ class Service:
             if row["zone"] in known and abs(exact - step) < 1e-6 and newest - engine.keep_s < time_s <= newest:
                 taken.append({**row, "time_s": time_s})
         return taken
+
+    async def embed(self, body: bytes) -> bytes:
+        """Of a :class:`metalore.serve.schemas.Media`; see :class:`metalore.serve.schemas.Embedded`."""
+        embedder = self._embedder
+        if embedder is None:
+            sentence = "this service was started without encoders; start it with --intent FOLDER to embed media"
+            raise Problem(404, sentence, "no-intent")
+
+        def work() -> bytes:
+            return bytes(embedder.embed(parsed(MEDIA, body)))
+
+        return await asyncio.get_running_loop().run_in_executor(self._embedding, work)
 
     async def forecasts(self) -> bytes:
         """Of all zones."""

@@ -29,6 +29,9 @@ class ServeSettings(Settings):
     window: Path | None = Field(
         None, description="File that keeps the window (SQLite); unset: memory only, and a restart begins empty."
     )
+    intent: Path | None = Field(
+        None, description="Folder of encoders and their fusion, for `/embed`; unset: nothing is embedded."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every one of this machine.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     clock: Literal["model", "unix"] = Field(
@@ -40,6 +43,8 @@ class ServeSettings(Settings):
     token_file: Path | None = Field(None, description="File that holds the token; for mounted secrets.")
     late_intervals: int = Field(12, ge=0, description="A row may be so many intervals late.")
     max_body_bytes: int = Field(4 * 2**20, ge=1024, description="Largest body of a request.")
+    max_media_bytes: int = Field(32 * 2**20, ge=1024, description="Largest body of a request to `/embed`.")
+    max_media_items: int = Field(32, ge=1, description="Most items in one request to `/embed`.")
     max_batch_zones: int = Field(10_000, ge=1, description="Most zones in one request.")
     max_connections: int = Field(1024, ge=1, description="Open connections beyond which new ones are closed.")
     header_timeout_s: Positive = Field(10.0, description="A connection must send the head of a request in so many s.")

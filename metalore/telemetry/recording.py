@@ -41,6 +41,7 @@ from metalore.world import METRICS, World, totals_of
 
 FORMAT = "metalore-telemetry-1"
 CARD, GRAPH, HANDOVERS, CHECKPOINT = "card.json", "graph.json", "handovers.npz", "checkpoint.npz"
+INTENT = "intent.npz"
 PART_S = 21_600.0
 """Simulated time in a part, 6 h: what an interruption costs at most."""
 MOST_ROWS = 100_000
@@ -116,6 +117,44 @@ class Recording:
         except (KeyError, IndexError, ValueError):
             raise TelemetryError(f"{path} holds no counts of {zones} zones") from None
         return counts
+
+    def attach_intent(self, intent: np.ndarray, intent_of: np.ndarray) -> None:
+        """Keep embeddings of what zones show beside the table; those that were there are replaced.
+
+        Args:
+            intent: embeddings [k, f].
+            intent_of: which of them each zone of the graph has in each interval [t, z]; -1 is none.
+
+        Raises:
+            TelemetryError: of another shape.
+            OSError: it cannot be written.
+        """
+        self._check_intent(intent, intent_of)
+        with replacing(self.folder / INTENT) as temporary, temporary.open("wb") as file:
+            np.savez(file, intent=np.asarray(intent, np.float32), intent_of=np.asarray(intent_of, np.int64))
+
+    def intent(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """What :meth:`attach_intent` kept; None: nothing.
+
+        Raises:
+            TelemetryError: it is damaged, or of another recording.
+        """
+        if not (self.folder / INTENT).exists():
+            return None
+        arrays = _load_arrays(self.folder / INTENT)
+        if arrays.keys() != {"intent", "intent_of"}:
+            raise TelemetryError(f"{self.folder / INTENT} holds no embeddings; attach them again")
+        self._check_intent(**arrays)
+        return arrays["intent"], arrays["intent_of"]
+
+    def _check_intent(self, intent: np.ndarray, intent_of: np.ndarray) -> None:
+        zones = len(self.card["zones"])
+        wanted = self.rows // zones, zones
+        if intent.ndim != 2 or intent_of.shape != wanted or not -1 <= intent_of.min() <= intent_of.max() < len(intent):
+            raise TelemetryError(
+                f"intent of {self.folder} must be embeddings [k, f] and their numbers {list(wanted)} from -1 to k - 1; "
+                f"these are {list(intent.shape)} and {list(intent_of.shape)}"
+            )
 
 
 def record(

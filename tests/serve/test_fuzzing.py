@@ -10,9 +10,23 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS, load_all_checks
 from serve.serving import Process, rows_at, save_model
 
+from metalore.intent.fusion import Fusion
+from metalore.intent.motion import MotionEncoder
+
 load_all_checks()
 WANTED = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
-PATHS = ("/predict", "/predict/batch", "/observe", "/forecasts", "/zones", "/model", "/healthz", "/readyz", "/metrics")
+PATHS = (
+    "/predict",
+    "/predict/batch",
+    "/embed",
+    "/observe",
+    "/forecasts",
+    "/zones",
+    "/model",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+)
 CASES = settings(
     max_examples=10,
     deadline=None,
@@ -27,7 +41,10 @@ CASES = settings(
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis.BaseSchema]:
     folder = tmp_path_factory.mktemp("model") / "kept"
     save_model(folder)
-    server = Process(folder, reload_s=0)
+    encoders = folder.parent / "encoders"
+    MotionEncoder.small(device="cpu").save(encoders / "motion")
+    Fusion.small(device="cpu").save(encoders / "fusion")
+    server = Process(folder, reload_s=0, intent=encoders)
     server.client.post("/observe", json={"rows": rows_at(0)})
     yield schemathesis.openapi.from_url(f"http://127.0.0.1:{server.port}/openapi.json")
     server.kill()
