@@ -137,6 +137,18 @@ def read_card(folder: Path | str, format_name: str) -> dict[str, Any]:
     return checked
 
 
+def load(model: Any, processor: Any, folder: Path | str, format_name: str) -> tuple[Any, Any, dict[str, Any]]:
+    """A model, its processor, and the facts of its card, as :func:`save` wrote them.
+
+    Raises:
+        IntentError: see :func:`read_card` and :func:`from_hub`.
+    """
+    card = read_card(folder, format_name)
+    loaded, prepared = from_hub(model, processor, folder, None, offline=True)
+    facts = {name: value for name, value in card.items() if name not in ("format", "versions", "weights_sha256")}
+    return loaded, prepared, facts
+
+
 def save(folder: Path | str, model: Any, processor: Any, format_name: str, facts: Mapping[str, Any]) -> None:
     """Write a model, its processor and a card, whole or not at all; an encoder that was there is replaced.
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from metalore.files import replacing, replacing_folder
-from metalore.intent import _hub
+from metalore.files import replacing_folder
+from metalore.intent import _epochs, _hub
 from metalore.intent.errors import IntentError
 from metalore.intent.library import MODALITIES, PARTS
 
@@ -447,7 +447,7 @@ class _Training:
         self.fusion.network.eval()
 
     def _step(self, chosen: np.ndarray, step: int) -> float:
-        rate = _learning_rate((self.epoch * self.steps + step) / (self.epochs * self.steps))
+        rate = _epochs.learning_rate((self.epoch * self.steps + step) / (self.epochs * self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.recipe.learning_rate
         fused = self.fusion.network(self._seen(np.tile(chosen, 2)))
@@ -496,59 +496,22 @@ class _Training:
         if not resume:
             path.unlink(missing_ok=True)
         elif path.exists():
-            self._load(path)
+            _epochs.read_epoch(path, _TRAINING_FORMAT, self.identity, self._restore, "train without resume")
         else:
             raise IntentError(f"{self.out} holds no epoch to go on from; train without resume")
 
     def _save(self) -> None:
-        """Keep everything that changes, whole or not at all."""
         if self.out is None:
             return
-        optimizer = self.optimizer.state_dict()
         tensors = {f"network.{name}": tensor for name, tensor in self.fusion.state().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.kept.items()}
-        for number, moments in optimizer["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in moments.items()}
-        facts = {
-            "format": _TRAINING_FORMAT, "identity": self.identity, "epoch": self.epoch, "best": self.best,
-            "seconds": self.seconds, "groups": optimizer["param_groups"], "generator": self.rng.bit_generator.state,
-        }  # fmt: skip
-        with replacing(self.out / _STATE) as temporary:
-            content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-            save_file(content, temporary, {"facts": json.dumps(facts)})
-
-    def _load(self, path: Path) -> None:
-        try:
-            with safe_open(path, framework="pt") as file:
-                facts = json.loads(file.metadata()["facts"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-            if facts["format"] != _TRAINING_FORMAT:
-                raise ValueError(f"its format is {facts['format']!r}, not {_TRAINING_FORMAT!r}")
-            self._check_identity(path, facts["identity"])
-            self._restore(facts, tensors)
-        except IntentError:
-            raise
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise IntentError(f"the training in {path} is damaged ({reason}); train without resume") from None
-
-    def _check_identity(self, path: Path, kept: Mapping[str, Any]) -> None:
-        for name, value in self.identity.items():
-            if kept[name] != value:
-                raise IntentError(
-                    f"the training in {path} differs in its {name} ({kept[name]}, now {value}); "
-                    "go on as it began, or train without resume"
-                )
+        facts = {"identity": self.identity, "epoch": self.epoch, "best": self.best, "seconds": self.seconds}
+        _epochs.write_epoch(self.out / _STATE, _TRAINING_FORMAT, facts, tensors, self.optimizer, self.rng)
 
     def _restore(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self.fusion.network.load_state_dict(_part(tensors, "network."))
-        self.kept = _part(tensors, "best.")
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _part(tensors, "optimizer.").items():
-            number, _, moment = name.partition(".")
-            state.setdefault(int(number), {})[moment] = tensor
-        self.optimizer.load_state_dict({"state": state, "param_groups": facts["groups"]})
-        self.rng.bit_generator.state = facts["generator"]
+        self.fusion.network.load_state_dict(_epochs.part(tensors, "network."))
+        self.kept = _epochs.part(tensors, "best.")
+        _epochs.restore_optimizer(self.optimizer, self.rng, facts, tensors)
         self.epoch, self.best, self.seconds = facts["epoch"], facts["best"], facts["seconds"]
 
 
@@ -567,16 +530,6 @@ def contrast(vectors: Tensor, labels: Tensor, temperature: float) -> Tensor:
     same = (labels[:, None] == labels) & ~own
     counts = same.sum(dim=1)
     return -((likely * same).sum(dim=1) / counts.clamp_min(1))[counts > 0].mean()
-
-
-def _learning_rate(done: float) -> float:
-    """Part of the highest one, when so much of the training is done."""
-    return done / 0.1 if done < 0.1 else (1 + math.cos(math.pi * (done - 0.1) / 0.9)) / 2
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Those whose names begin so, without that."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _numbered(labels: Sequence[str]) -> np.ndarray:

@@ -130,10 +130,7 @@ class ImageEncoder:
         """
         from transformers import BlipForConditionalGeneration, BlipProcessor
 
-        card = _hub.read_card(folder, FORMAT)
-        model, processor = _hub.from_hub(BlipForConditionalGeneration, BlipProcessor, folder, None, offline=True)
-        facts = {name: value for name, value in card.items() if name not in ("format", "versions", "weights_sha256")}
-        return cls(model, processor, facts, device)
+        return cls(*_hub.load(BlipForConditionalGeneration, BlipProcessor, folder, FORMAT), device)
 
     def save(self, folder: Path | str) -> None:
         """Weights (safetensors), the library's configuration, and `card.json`; an encoder that was there is replaced.

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from metalore.files import replacing
+from metalore.intent import _epochs
 from metalore.intent.errors import IntentError
 from metalore.intent.media import read_motion
 from metalore.intent.motion import (
@@ -245,7 +243,10 @@ class _Training:
 
     def run(self, resume: bool, say: Say | None) -> None:
         if self.path is not None and self.path.exists():
-            self._load() if resume else self.path.unlink()
+            if resume:
+                _epochs.read_epoch(self.path, _FORMAT, self.identity, self._restore, "delete it to begin anew")
+            else:
+                self.path.unlink()
         while self.epoch < self.epochs:
             started = time.perf_counter()
             self._update_grids()
@@ -266,7 +267,7 @@ class _Training:
         self.encoder.network.eval()
 
     def _step(self, chosen: np.ndarray, step: int) -> float:
-        rate = _learning_rate((self.epoch * self.steps + step) / (self.epochs * self.steps))
+        rate = _epochs.learning_rate((self.epoch * self.steps + step) / (self.epochs * self.steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * self.recipe.learning_rate
         self.encoder.network.train()
@@ -337,63 +338,20 @@ class _Training:
         return float(np.mean(1 / (1 + _ranks(near, _numbered(texts)))))
 
     def _save(self) -> None:
-        """Keep everything that changes, whole or not at all; an older epoch is replaced."""
         if self.path is None:
             return
-        optimizer = self.optimizer.state_dict()
         tensors = {f"network.{name}": tensor for name, tensor in self.encoder.state().items()}
-        tensors |= {f"best.{name}": tensor for name, tensor in self.kept.items()} | {"scale": self.scale.detach()}
-        for number, moments in optimizer["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in moments.items()}
-        facts = {
-            "format": _FORMAT, "identity": self.identity, "epoch": self.epoch, "best": self.best,
-            "seconds": self.seconds, "groups": optimizer["param_groups"], "generator": self.rng.bit_generator.state,
-        }  # fmt: skip
-        with replacing(self.path) as temporary:
-            content = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-            save_file(content, temporary, {"facts": json.dumps(facts)})
-
-    def _load(self) -> None:
-        assert self.path is not None
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                facts = json.loads(file.metadata()["facts"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-            if facts["format"] != _FORMAT:
-                raise ValueError(f"its format is {facts['format']!r}, not {_FORMAT!r}")
-            self._check_identity(facts["identity"])
-            self._restore(facts, tensors)
-        except IntentError:
-            raise
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise IntentError(f"the training in {self.path} is damaged ({reason}); delete it to begin anew") from None
-
-    def _check_identity(self, kept: Mapping[str, Any]) -> None:
-        for name, value in self.identity.items():
-            if kept[name] != value:
-                raise IntentError(
-                    f"the training in {self.path} differs in its {name} ({kept[name]}, now {value}); "
-                    "go on as it began, or delete it to begin anew"
-                )
+        tensors |= {f"best.{name}": tensor for name, tensor in self.kept.items()} | {"scale": self.scale}
+        facts = {"identity": self.identity, "epoch": self.epoch, "best": self.best, "seconds": self.seconds}
+        _epochs.write_epoch(self.path, _FORMAT, facts, tensors, self.optimizer, self.rng)
 
     def _restore(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self.encoder.restore(_part(tensors, "network."))
-        self.kept = _part(tensors, "best.")
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in _part(tensors, "optimizer.").items():
-            number, _, moment = name.partition(".")
-            state.setdefault(int(number), {})[moment] = tensor
-        self.optimizer.load_state_dict({"state": state, "param_groups": facts["groups"]})
+        self.encoder.restore(_epochs.part(tensors, "network."))
+        self.kept = _epochs.part(tensors, "best.")
+        _epochs.restore_optimizer(self.optimizer, self.rng, facts, tensors)
         with torch.no_grad():
             self.scale.copy_(tensors["scale"])
-        self.rng.bit_generator.state = facts["generator"]
         self.epoch, self.best, self.seconds = facts["epoch"], facts["best"], facts["seconds"]
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Those whose names begin so, without that."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _fingerprint(data: MotionData) -> str:
@@ -401,11 +359,6 @@ def _fingerprint(data: MotionData) -> str:
     for motion in data.motions:
         digest.update(np.ascontiguousarray(motion).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _learning_rate(done: float) -> float:
-    """Part of the highest one, when so much of the training is done."""
-    return done / 0.1 if done < 0.1 else (1 + math.cos(math.pi * (done - 0.1) / 0.9)) / 2
 
 
 def _same(texts: Sequence[str]) -> Tensor:

@@ -145,10 +145,7 @@ class SpeechEncoder:
         """
         from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 
-        card = _hub.read_card(folder, FORMAT)
-        model, processor = _hub.from_hub(Wav2Vec2ForCTC, Wav2Vec2Processor, folder, None, offline=True)
-        facts = {name: value for name, value in card.items() if name not in ("format", "versions", "weights_sha256")}
-        return cls(model, processor, facts, device)
+        return cls(*_hub.load(Wav2Vec2ForCTC, Wav2Vec2Processor, folder, FORMAT), device)
 
     def save(self, folder: Path | str) -> None:
         """Weights (safetensors), the library's configuration, and `card.json`; an encoder that was there is replaced.
