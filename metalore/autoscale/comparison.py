@@ -226,7 +226,7 @@ class _Progress:
 
 def run_demand(plan: Plan, seed: int, told: Callable[[Row], None] = lambda row: None) -> Demand:
     """The city with plenty of everything."""
-    world = _world(plan)
+    world = world_of(plan)
     world.reset(seed)
     most = plan.safety.upper
     world.set_capacity(compute_gcycle_s=most[CPU] * plan.scenario.core_ghz, memory_mb=most[MEMORY])
@@ -248,7 +248,7 @@ def run(
     told: Callable[[Tick], None] = lambda tick: None,
 ) -> Run:
     """The days that count under one recommender, measured."""
-    world = _world(plan)
+    world = world_of(plan)
     world.restore(demand.state)
     begin_with(world, plan.safety, demand.peak[:, MEMORY] * (1 + plan.headroom))
     city = SimulatedCity(world, plan.policy, interval_s=plan.interval_s, delay_s=plan.delay_s, history=demand.history)
@@ -274,7 +274,8 @@ def run(
     return Run(result, series(city.rows, city.zones, plan))
 
 
-def _world(plan: Plan) -> World:
+def world_of(plan: Plan) -> World:
+    """The city, for as long as history and the days that count take together; not reset."""
     steps = round((plan.history + plan.intervals) * plan.interval_s / plan.scenario.step_s)
     return World(plan.scenario.updated(max_steps=steps))
 

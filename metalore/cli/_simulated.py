@@ -18,13 +18,12 @@ from metalore.autoscale import (
     Tick,
     make_recommender,
 )
-from metalore.autoscale.comparison import DAY_S, Plan
+from metalore.autoscale.comparison import DAY_S, Plan, world_of
 from metalore.autoscale.model import MEMORY, in_words
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.registry import read_recommender
 from metalore.autoscale.simulated import Row, SimulatedCity, begin_with
 from metalore.cli._forecasts import clock_s_of, forecaster_of
-from metalore.world import World
 
 if TYPE_CHECKING:
     from metalore.autoscale.recommender import Recommender
@@ -49,8 +48,7 @@ def run(*, plan: Plan, seed: int, recommender: str, forecaster: str, apply: bool
     """Turn the loop for the days of a plan, and say what was done, why, and how the city fared."""
     rule = _recommender(recommender)
     forecasts = forecaster_of(forecaster, plan) if rule.needs_forecasts else None
-    steps = round((plan.history + plan.intervals) * plan.interval_s / plan.scenario.step_s)
-    world = World(plan.scenario.updated(max_steps=steps))
+    world = world_of(plan)
     world.reset(seed)
     begin_with(world, plan.safety, plan.safety.upper[MEMORY])
     city = SimulatedCity(world, plan.policy, interval_s=plan.interval_s, delay_s=plan.delay_s)
