@@ -144,6 +144,12 @@ MakeForecast = Callable[[Usage], Forecast]
 """Makes what forecasts from the history."""
 
 
+def clock_s_of(scenario: Scenario) -> float:
+    """Seconds since Monday 00:00 at time 0."""
+    city = scenario.city
+    return 0.0 if city is None else DAY_S * city.start_day + HOUR_S * city.start_hour
+
+
 def candidate(text: str, scenario: Scenario) -> Candidate:
     """A recommender as a person writes it: a name, or a name with settings like `forecast:headroom=0.2,level=0.9`.
 
@@ -153,7 +159,7 @@ def candidate(text: str, scenario: Scenario) -> Candidate:
     Raises:
         AutoscaleError: no such recommender or setting.
     """
-    name, settings = read_recommender(text)
+    name, settings = read_recommender(text, clock_s_of(scenario))
     if name == Threshold.name:
         cores = max(station.compute_gcycle_s for station in scenario.stations) / scenario.core_ghz
         settings = {"scale": cores / Threshold.most[CPU]} | settings

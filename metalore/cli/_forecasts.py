@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from metalore.autoscale import RESOURCES, Forecasts, Usage
+from metalore.autoscale.comparison import clock_s_of
 
 if TYPE_CHECKING:
     from metalore.autoscale.comparison import MakeForecast, Plan
@@ -42,12 +43,6 @@ def forecaster_of(source: str, plan: Plan) -> MakeForecast:
     lead_s = plan.interval_s + plan.delay_s + plan.safety.cooldown_up_s
     horizons = range(1, max(1, round(np.ceil(lead_s / plan.interval_s))) + 1)
     return lambda history: StreamedForecast(_fitted(source, history, horizons, plan.scenario), history)
-
-
-def clock_s_of(scenario: Scenario) -> float:
-    """Seconds since Monday 00:00 at time 0."""
-    city = scenario.city
-    return 0.0 if city is None else 86_400.0 * city.start_day + 3600.0 * city.start_hour
 
 
 def _loaded(folder: str) -> Stream:

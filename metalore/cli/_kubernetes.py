@@ -38,6 +38,8 @@ from metalore.zone.server import PROMETHEUS_TEXT, Answer, Pages
 if TYPE_CHECKING:
     from types import FrameType
 
+EPOCH_S = 3 * 86_400.0
+"""Time of the week at time 0 of the clock, a Thursday (UTC)."""
 LATE_TICKS = 3
 """A controller that has not turned for so many intervals is not well."""
 
@@ -118,7 +120,7 @@ def run(
 ) -> None:
     """Turn the loop for ever, or so many times."""
     cast, clock = cast_of(settings, apply), SystemClock()
-    name, of_recommender = read_recommender(recommender)
+    name, of_recommender = read_recommender(recommender, EPOCH_S)
     logic = Logic(make_recommender(name, **of_recommender), HorizontalRule(), safety)
     config, identity = config_of(kubeconfig, context), f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     with closing(Cluster(config, namespace)) as cluster, closing(Cluster(config, namespace)) as beside:

@@ -18,12 +18,12 @@ from metalore.autoscale import (
     Tick,
     make_recommender,
 )
-from metalore.autoscale.comparison import DAY_S, Plan, world_of
+from metalore.autoscale.comparison import DAY_S, Plan, clock_s_of, world_of
 from metalore.autoscale.model import MEMORY, in_words
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.registry import read_recommender
 from metalore.autoscale.simulated import Row, SimulatedCity, begin_with
-from metalore.cli._forecasts import clock_s_of, forecaster_of
+from metalore.cli._forecasts import forecaster_of
 
 if TYPE_CHECKING:
     from metalore.autoscale.recommender import Recommender
@@ -46,7 +46,7 @@ class Watched(Actuator):
 
 def run(*, plan: Plan, seed: int, recommender: str, forecaster: str, apply: bool) -> None:
     """Turn the loop for the days of a plan, and say what was done, why, and how the city fared."""
-    rule = _recommender(recommender)
+    rule = _recommender(recommender, plan)
     forecasts = forecaster_of(forecaster, plan) if rule.needs_forecasts else None
     world = world_of(plan)
     world.reset(seed)
@@ -73,8 +73,8 @@ def run(*, plan: Plan, seed: int, recommender: str, forecaster: str, apply: bool
     diary.end(city.advance())
 
 
-def _recommender(text: str) -> Recommender:
-    name, settings = read_recommender(text)
+def _recommender(text: str, plan: Plan) -> Recommender:
+    name, settings = read_recommender(text, clock_s_of(plan.scenario))
     if name == "foresight":
         raise AutoscaleError("foresight is handed the future, which only `metalore autoscale compare` knows")
     return make_recommender(name, **settings)

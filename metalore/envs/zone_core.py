@@ -34,6 +34,7 @@ class ZoneSettings:
         features: blocks of :data:`metalore.autoscale.agents.FEATURES`.
         horizons: intervals ahead of the forecasts shown; 1 is the interval that an action is for.
         recent: intervals of telemetry shown.
+        latency_ahead: show forecasts of latency too; the autoscaler has none.
         forecast: `foresight`, `last-value`, `none`, or the folder of a kept forecaster.
         intervals: of an episode.
         part: of the demand's time from which episodes are taken, as two parts of it.
@@ -52,6 +53,7 @@ class ZoneSettings:
     features: tuple[str, ...] = DEFAULT
     horizons: tuple[int, ...] = (1,)
     recent: int = 1
+    latency_ahead: bool = True
     forecast: str = "last-value"
     intervals: int = 120
     part: tuple[float, float] = (0.0, 1.0)
@@ -78,6 +80,7 @@ class ZoneSettings:
             horizons=self.horizons,
             recent=self.recent,
             latency_target_ms=self.reward.latency_target_ms,
+            latency_ahead=self.latency_ahead,
         )
 
     def updated(self, **settings: Any) -> ZoneSettings:

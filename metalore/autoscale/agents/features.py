@@ -61,6 +61,7 @@ class Observer:
         recent: intervals of telemetry shown.
         latency_target_ms: a latency of which counts as 1.
         most: of each resource, which counts as 1, in its unit.
+        latency_ahead: show forecasts of latency too; the autoscaler has none.
 
     Raises:
         AutoscaleError: a block that does not exist, or no horizon.
@@ -71,6 +72,7 @@ class Observer:
     recent: int = 1
     latency_target_ms: float = 2000.0
     most: tuple[float, float, float] = (2.0, 2048.0, 200.0)
+    latency_ahead: bool = True
 
     def __post_init__(self) -> None:
         for name in self.features:
@@ -97,7 +99,7 @@ class Observer:
         return [f"{name}[{i}]" if sizes[name] > 1 else name for name in self.features for i in range(sizes[name])]
 
     def _sizes(self) -> dict[str, int]:
-        targets, h = 4, len(self.horizons)
+        targets, h = 4 if self.latency_ahead else 3, len(self.horizons)
         return {
             "forecast": targets * h,
             "quantiles": targets * h,
@@ -132,7 +134,7 @@ class Observer:
     def _ahead(self, look: Look, quantile: int) -> np.ndarray:
         values = _there(look.forecast, "forecast")[..., quantile]
         scaled = values / np.array([*self.most, self.latency_target_ms])
-        return _joined(scaled)
+        return _joined(scaled if self.latency_ahead else scaled[..., :3])
 
     def _allocation(self, look: Look) -> np.ndarray:
         part: np.ndarray = look.given / np.array(self.most)
