@@ -75,23 +75,10 @@ def train(
 
         metalore autoscale compare city-30 --recommender agent:runs/shared/seed-1 --recommender hpa
     """
-    from metalore.cli._agents import trained
+    from metalore.cli._agents import demand_from, environment_of, trained, training_of
 
-    trained(
-        demand,
-        preset,
-        out,
-        seed or [1],
-        steps,
-        training or [],
-        days,
-        scale,
-        ranges,
-        forecast,
-        settings or [],
-        hard,
-        resume,
-    )
+    plan = training_of(preset, steps, training or [], environment_of(ranges, forecast, settings or [], hard))
+    trained(demand_from(demand, days, scale), plan, out, seed or [1], resume)
 
 
 @app.command()

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from metalore.autoscale import Forecasts, Logic, Recommender, Safety, Seen, Usage
+from metalore.autoscale import RESOURCES, Forecasts, Logic, Recommender, Safety, Seen, Usage
+from metalore.autoscale.agents.features import RECENT
 from metalore.autoscale.agents.policy import AgentPolicy
 from metalore.autoscale.agents.reward import TERMS
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.envs.zone_core import ZoneCore
+from metalore.fluid.ahead import LEVELS
 
 Decider = Callable[[ZoneCore, np.ndarray], np.ndarray]
 """Moves [e, z, r] for a batch and what is seen of it [e, z, f]. It is made anew for every run."""
@@ -144,35 +146,42 @@ def recommends(make: Callable[[], Recommender]) -> MakeDecider:
 
 
 class _Recommends:
+    """A controller's logic for each environment, and the usage that each has seen."""
+
     def __init__(self, make: Callable[[], Recommender]) -> None:
         self._make = make
         self._logics: list[Logic] = []
 
     def __call__(self, core: ZoneCore, seen: np.ndarray) -> np.ndarray:
-        e, z = core.shape
-        interval_s, t = core.zones.demand.interval_s, int(core.t[0])
-        names = tuple(f"zone-{i:03d}" for i in range(z))
         if not self._logics:
-            lower, upper = (tuple(amounts.tolist()) for amounts in (core.ranges.least, core.ranges.most))
-            safety = Safety(lower=lower, upper=upper, budget=core.settings.budget, fixed=())
-            self._logics = [Logic(self._make(), HorizontalRule(), safety) for _ in range(e)]
-            self._remembered = [logic.begin(names) for logic in self._logics]
-            n = core.settings.intervals
-            self._used, self._latency = np.full((n, e, z, 3), np.nan), np.full((n, e, z), np.nan)
+            self._begin(core)
+        t = int(core.t[0])
         if t > 0:
-            self._used[t - 1], self._latency[t - 1] = core.recent[:, :, -1, :3], core.recent[:, :, -1, 3]
-        times, now_s = interval_s * np.arange(t), interval_s * t
-        ahead_s = now_s + interval_s * (np.asarray(core.settings.horizons) - 1)
+            self._history[t - 1] = core.recent[:, :, -1]
         wanted = core.given.copy()
-        for i, logic in enumerate(self._logics):
-            usage = Usage(times, names, self._used[:t, i], interval_s, others={"latency_ms": self._latency[:t, i]})
-            forecasts = Forecasts(now_s, ahead_s, interval_s, (0.5, 0.9), core.forecast[i, :, :, :3])  # [z, h, r, q]
-            decision, self._remembered[i] = logic.decide(
-                Seen(now_s, usage, forecasts, core.given[i], interval_s), self._remembered[i]
-            )
-            self._remembered[i] = logic.applied(decision, np.ones(z, bool), self._remembered[i])
-            wanted[i] = decision.after
+        for e, logic in enumerate(self._logics):
+            decision, remembered = logic.decide(self._seen(core, e, t), self._remembered[e])
+            self._remembered[e] = logic.applied(decision, np.ones(core.shape[1], bool), remembered)
+            wanted[e] = decision.after
         return _towards(core, wanted)
+
+    def _begin(self, core: ZoneCore) -> None:
+        lower, upper = (tuple(amounts.tolist()) for amounts in (core.ranges.least, core.ranges.most))
+        safety = Safety(lower=lower, upper=upper, budget=core.settings.budget, fixed=())
+        self._names = tuple(f"zone-{z:03d}" for z in range(core.shape[1]))
+        self._logics = [Logic(self._make(), HorizontalRule(), safety) for _ in range(core.shape[0])]
+        self._remembered = [logic.begin(self._names) for logic in self._logics]
+        self._history = np.full((core.settings.intervals, *core.shape, len(RECENT)), np.nan)
+
+    def _seen(self, core: ZoneCore, e: int, t: int) -> Seen:
+        """What a controller of an environment would see now."""
+        interval_s = core.zones.demand.interval_s
+        known, now_s = self._history[:t, e], interval_s * t
+        others = {name: known[..., i] for i, name in enumerate(RECENT) if i >= len(RESOURCES)}
+        usage = Usage(interval_s * np.arange(t), self._names, known[..., : len(RESOURCES)], interval_s, others=others)
+        ahead_s = now_s + interval_s * (np.asarray(core.settings.horizons) - 1)
+        forecasts = Forecasts(now_s, ahead_s, interval_s, LEVELS, core.forecast[e, :, :, : len(RESOURCES)])
+        return Seen(now_s, usage, forecasts, core.given[e], interval_s)
 
 
 def _towards(core: ZoneCore, amounts: np.ndarray) -> np.ndarray:
