@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from metalore.autoscale.drift import Drift
 from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.model import Decision, Seen
 from metalore.autoscale.recommender import Recommender, State, from_json, to_json
@@ -21,6 +22,7 @@ class Remembered:
     recommender: State
     fallback: State
     safety: State
+    drift: State = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As JSON, from which a controller that starts again goes on exactly."""
@@ -35,12 +37,13 @@ class Remembered:
         """
         try:
             kept = json.loads(text)
+            kept = {"drift": {}} | kept  # what was written without a detector has none
             return cls(**{name: from_json(json.dumps(kept[name])) for name in _PARTS})
         except (ValueError, KeyError, TypeError) as error:
             raise AutoscaleError(f"what a controller remembered cannot be read: {error}") from None
 
 
-_PARTS = ("recommender", "fallback", "safety")
+_PARTS = ("recommender", "fallback", "safety", "drift")
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,13 @@ class Logic:
         recommender: whose advice is followed.
         fallback: a reactive rule for zones whose forecast is stale, missing or absurd.
         safety: of both.
+        drift: says whose forecast is distrusted, and thus left to the fallback; unset: nobody's.
     """
 
     recommender: Recommender
     fallback: Recommender
     safety: Safety
+    drift: Drift | None = None
 
     def begin(self, zones: Sequence[str]) -> Remembered:
         """What is remembered before the first decision."""
@@ -65,13 +70,21 @@ class Logic:
         """What zones should have from now on, and what to remember until the next time."""
         safety = self.safety.observed(seen, remembered.safety)
         advice = self.recommender.recommend(seen, remembered.recommender)
-        fallback = remembered.fallback
+        fallback, drift = remembered.fallback, remembered.drift
         if self.recommender.needs_forecasts:
+            drift, distrusted = self._distrusted(seen, drift)
             instead = self.fallback.recommend(seen, fallback)
             fallback = instead.state
-            advice, safety = self.safety.without_bad_forecasts(seen, advice, instead, safety)
+            advice, safety = self.safety.without_bad_forecasts(seen, advice, instead, safety, distrusted)
         decision = self.safety.limit(seen, advice, safety)
-        return decision, Remembered(advice.state, fallback, safety)
+        return decision, Remembered(advice.state, fallback, safety, drift)
+
+    def _distrusted(self, seen: Seen, state: State) -> tuple[State, np.ndarray | None]:
+        """The detector's state, begun where there is none yet, and the zones whose forecast is distrusted, [z]."""
+        if self.drift is None:
+            return state, None
+        state = self.drift.observed(seen, self.safety.managed, state or self.drift.begin(seen.usage.zones))
+        return state, self.drift.distrusts(state)
 
     def applied(self, decision: Decision, done: np.ndarray, remembered: Remembered) -> Remembered:
         """What to remember after some zones [z] got what was decided."""

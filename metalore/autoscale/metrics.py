@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from metalore.autoscale.controller import PARTS, Tick
 from metalore.autoscale.model import RESOURCES, Decision, Forecasts, Usage
-from metalore.autoscale.safety import Safety
+from metalore.autoscale.safety import DISTRUSTED, Safety
 
 PORT = 8082
 """Where a loop shows its metrics unless told otherwise."""
@@ -54,6 +54,13 @@ class LoopMetrics:
         self._last = Gauge(
             "metalore_loop_last_timestamp_seconds", "End of the last turn, Unix time.", registry=registry
         )
+        self._alarms = Counter(
+            "metalore_forecast_alarms",
+            "Times that a zone's forecast came to be distrusted.",
+            ("zone",),
+            registry=registry,
+        )
+        self._distrusted: frozenset[str] = frozenset()
         for part in PARTS:
             self._problems.labels(part)
         for resource in np.array(RESOURCES)[safety.managed].tolist():
@@ -86,6 +93,7 @@ class LoopMetrics:
         if tick.decision is not None:
             for code, zones in tick.decision.codes().items():
                 self._decisions.labels(code).inc(zones)
+            self._count_alarms(tick.decision)
         if tick.decision is not None and tick.applied is not None:
             self._count_changes(tick.decision, tick.applied.done)
         self._judge.see(tick.usage)
@@ -93,6 +101,16 @@ class LoopMetrics:
             self._judge.remember(tick.forecasts)
         self._newest.see(tick)
         self._last.set_to_current_time()
+
+    def _count_alarms(self, decision: Decision) -> None:
+        distrusted = frozenset(
+            zone
+            for zone, reasons in zip(decision.zones, decision.reasons, strict=True)
+            if any(reason.code == DISTRUSTED for reason in reasons)
+        )
+        for zone in sorted(distrusted - self._distrusted):
+            self._alarms.labels(zone).inc()
+        self._distrusted = distrusted
 
     def _count_changes(self, decision: Decision, done: np.ndarray) -> None:
         grown = np.where(done[:, None], decision.after - decision.before, 0.0)
@@ -151,6 +169,15 @@ class _Newest(Collector):
         yield from _of_usage(tick.usage, tick.time_s)
         if tick.decision is not None:
             yield from _of_decision(tick.decision, None if tick.applied is None else tick.applied.done)
+        if tick.distrust is not None:
+            family = GaugeMetricFamily(
+                "metalore_forecast_distrust",
+                "How far a zone's forecast is distrusted: 0 not, 1 fully.",
+                labels=("zone",),
+            )
+            for zone, distrust in zip(tick.usage.zones, tick.distrust.tolist(), strict=True):
+                family.add_metric((zone,), distrust)
+            yield family
         if made_at is not None:
             age = "Since the newest interval that the forecast knew; +Inf: there never was one."
             yield GaugeMetricFamily("metalore_forecast_age_seconds", age, value=tick.time_s - made_at)

@@ -38,6 +38,8 @@ from metalore.zone.server import PROMETHEUS_TEXT, Answer, Pages
 if TYPE_CHECKING:
     from types import FrameType
 
+    from metalore.autoscale import Drift
+
 LATE_TICKS = 3
 """A controller that has not turned for so many intervals is not well."""
 
@@ -115,11 +117,12 @@ def run(
     context: str | None,
     health: tuple[str, int] | None,
     ticks: int | None,
+    drift: Drift | None,
 ) -> None:
     """Turn the loop for ever, or so many times."""
     cast, clock = cast_of(settings, apply), SystemClock()
     name, of_recommender = read_recommender(recommender)
-    logic = Logic(make_recommender(name, **of_recommender), HorizontalRule(), safety)
+    logic = Logic(make_recommender(name, **of_recommender), HorizontalRule(), safety, drift)
     config, identity = config_of(kubeconfig, context), f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     with closing(Cluster(config, namespace)) as cluster, closing(Cluster(config, namespace)) as beside:
         election = Election(beside, identity, time.monotonic, cast.lease)
