@@ -24,20 +24,24 @@ class Drift:
     """How far each zone's forecast is to be distrusted: a pure function of what is seen and what is remembered.
 
     The error of a zone in an interval is `|used - median| / max(0.9 quantile - median, floor * given)`, of the resource
-    of which it is largest, and at most `largest`. So it has no unit; it is below 1 about as often as the forecast's own
-    spread promises, and what is small beside the zone's size does not count.
+    of which it is largest, and at most `largest`. It has no unit: 1 is as far off as the 0.9 quantile. What is small
+    beside the zone's size does not count.
 
-    ADWIN (Bifet and Gavalda 2007) drops the older errors as soon as the newer ones differ, in either direction. With
-    the mean of those it keeps, distrust is `(mean - good) / (bad - good)` within [0, 1]: it rises when errors grow and
-    falls when they have been small again for some time; a zone with fewer than `least` errors is trusted.
+    The last errors of a zone are kept, `window` at most. When river's ADWIN (Bifet and Gavalda 2007) finds that they
+    have changed, to larger or smaller ones, only the newest `least` are. Distrust is their mean, on a scale from `good`
+    (0) to `bad` (1): it rises soon after errors grow and falls soon after they are small again. A zone with fewer
+    errors than `least` is trusted. In each turn a new ADWIN is told all that is kept, so nothing else is remembered.
+
+    Differently from the original: ADWIN keeps what lies after its own cut. With so few errors that cut is cautious and
+    would leave most of the old ones in.
 
     Attributes:
         good: mean error up to which a forecast is trusted.
         bad: mean error from which it is not trusted at all.
         limit: distrust from which a zone's forecast is not used.
-        delta: ADWIN's significance; it is proven for values within [0, 1], and is a mere setting here.
+        delta: ADWIN's significance; proven for values within [0, 1], so here it is a mere setting: smaller is later.
         window: most errors that are kept of a zone, intervals.
-        least: errors of a zone before there is any distrust.
+        least: errors before there is any distrust; ADWIN compares so many with so many others at least.
         largest: an error counts as so much at most, so that one flash crowd is no drift.
         floor: part of what a zone has that is the least spread.
 
@@ -65,20 +69,14 @@ class Drift:
         for name in ("limit", "delta"):
             if getattr(self, name) > 1:
                 raise AutoscaleError(f"drift.{name} is {getattr(self, name)}; it cannot be above 1")
-        if self.window < self.least:
-            raise AutoscaleError(f"drift.window {self.window} is smaller than drift.least {self.least}")
+        if self.window < 2 * self.least:
+            raise AutoscaleError(f"drift.window {self.window} is smaller than twice drift.least {self.least}")
         self._detector()
 
     def begin(self, zones: Sequence[str]) -> State:
         """Nothing has been forecast, everybody is trusted."""
-        z, r = len(zones), len(RESOURCES)
-        return {
-            "due": np.array(np.nan),  # beginning of the interval that was forecast, s
-            "median": np.full((z, r), np.nan),  # of it
-            "spread": np.full((z, r), np.nan),  # from the median to the 0.9 quantile
-            "errors": np.full((self.window, z), np.nan),  # alike, oldest first; NaN: fewer are
-            "distrust": np.zeros(z),
-        }
+        z = len(zones)
+        return _nothing(z) | {"errors": np.full((self.window, z), np.nan), "distrust": np.zeros(z)}
 
     def observed(self, seen: Seen, managed: np.ndarray, state: State) -> State:
         """The state with the errors of what has been used since, and with what is now forecast of the next interval.
@@ -88,45 +86,25 @@ class Drift:
             managed: which resources count, [r].
             state: of the turn before.
         """
-        errors = self._with(state["errors"], self._error(seen, managed, state))
-        return self._forecast(seen) | {"errors": errors, "distrust": self._distrust(errors)}
+        errors = self.kept(state["errors"], self._error(seen, managed, state))
+        return self._forecast(seen) | {"errors": errors, "distrust": self.distrust(errors)}
 
     def distrusts(self, state: State) -> np.ndarray:
         """Zones whose forecast is not used, [z]."""
         distrusted: np.ndarray = state["distrust"] >= self.limit
         return distrusted
 
-    # -- errors --------------------------------------------------------------------------------------------------------
+    # -- parts, for those who have forecasts and use as arrays ---------------------------------------------------------
 
-    def _error(self, seen: Seen, managed: np.ndarray, state: State) -> np.ndarray:
-        """Of each zone in the interval that was forecast, [z]; NaN where it, or its use, is not known."""
-        usage = seen.usage
-        there = np.flatnonzero(np.abs(usage.times - state["due"]) < usage.interval_s / 2)
-        if len(there) == 0:
-            return np.full(len(seen.allocated), np.nan)
-        spread = np.maximum(state["spread"], self.floor * seen.allocated)
+    def error(self, used: np.ndarray, median: np.ndarray, p90: np.ndarray, given: np.ndarray) -> np.ndarray:
+        """Of each zone, [z], from [z, r] each; NaN where nothing is known."""
         with np.errstate(invalid="ignore"):  # absurd forecasts may be infinite
-            errors = np.abs(usage.used[there[0]] - state["median"]) / spread
-        largest = np.fmax.reduce(np.where(managed, errors, np.nan), axis=1)
-        capped: np.ndarray = np.minimum(largest, self.largest)
+            errors = np.abs(used - median) / np.maximum(p90 - median, self.floor * given)
+        capped: np.ndarray = np.minimum(np.fmax.reduce(errors, axis=1), self.largest)
         return capped
 
-    def _forecast(self, seen: Seen) -> dict[str, np.ndarray]:
-        """What is forecast of the first interval after the newest that is known; NaN if nothing is."""
-        forecasts, usage = seen.forecasts, seen.usage
-        known = float(usage.times[-1]) if len(usage) else -np.inf
-        first = 0 if forecasts is None else int(np.searchsorted(forecasts.times, known + usage.interval_s / 2))
-        if forecasts is None or first == len(forecasts.times) or len(forecasts.values) != len(seen.allocated):
-            nothing = np.full(seen.allocated.shape, np.nan)
-            return {"due": np.array(np.nan), "median": nothing, "spread": nothing}
-        median, high = (forecasts.quantile(level)[:, first] for level in (0.5, 0.9))
-        with np.errstate(invalid="ignore"):
-            return {"due": np.array(forecasts.times[first]), "median": median, "spread": high - median}
-
-    # -- detection -----------------------------------------------------------------------------------------------------
-
-    def _with(self, errors: np.ndarray, new: np.ndarray) -> np.ndarray:
-        """Errors [w, z] of each zone with a new one [z], without those before the last change."""
+    def kept(self, errors: np.ndarray, new: np.ndarray) -> np.ndarray:
+        """Errors [w, z] with a new one of each zone [z], without those before the last change; NaN: none."""
         known = np.flatnonzero(np.isfinite(new))
         kept = errors.copy()
         kept[:-1, known], kept[-1, known] = errors[1:, known], new[known]
@@ -134,6 +112,36 @@ class Drift:
             if self._fires(kept[:, z]):
                 kept[: -self.least, z] = np.nan
         return kept
+
+    def distrust(self, errors: np.ndarray) -> np.ndarray:
+        """Of each zone, [z], from the errors that are kept [w, z]."""
+        known = np.isfinite(errors)
+        count = known.sum(axis=0)
+        mean = np.where(known, errors, 0.0).sum(axis=0) / np.maximum(count, 1)
+        distrust: np.ndarray = np.clip((mean - self.good) / (self.bad - self.good), 0.0, 1.0)
+        distrust[count < self.least] = 0.0
+        return distrust
+
+    # -- within --------------------------------------------------------------------------------------------------------
+
+    def _error(self, seen: Seen, managed: np.ndarray, state: State) -> np.ndarray:
+        """Of each zone in the interval that was forecast, [z]; NaN where it, or its use, is not known."""
+        usage = seen.usage
+        there = np.flatnonzero(np.abs(usage.times - state["due"]) < usage.interval_s / 2)
+        if len(there) == 0:
+            return np.full(len(seen.allocated), np.nan)
+        used = np.where(managed, usage.used[there[0]], np.nan)
+        return self.error(used, state["median"], state["p90"], seen.allocated)
+
+    def _forecast(self, seen: Seen) -> dict[str, np.ndarray]:
+        """What is forecast of the first interval after the newest that is known; NaN if nothing is."""
+        forecasts, usage = seen.forecasts, seen.usage
+        known = float(usage.times[-1]) if len(usage) else -np.inf
+        first = 0 if forecasts is None else int(np.searchsorted(forecasts.times, known + usage.interval_s / 2))
+        if forecasts is None or first == len(forecasts.times) or len(forecasts.values) != len(seen.allocated):
+            return _nothing(len(seen.allocated))
+        median, p90 = (forecasts.quantile(level)[:, first] for level in (0.5, 0.9))
+        return {"due": np.array(forecasts.times[first]), "median": median, "p90": p90}
 
     def _fires(self, errors: np.ndarray) -> bool:
         """Whether ADWIN finds that the errors [w] of a zone have changed."""
@@ -153,10 +161,8 @@ class Drift:
             ) from None
         return ADWIN(delta=self.delta, clock=1, min_window_length=self.least, grace_period=2 * self.least)
 
-    def _distrust(self, errors: np.ndarray) -> np.ndarray:
-        known = np.isfinite(errors)
-        count = known.sum(axis=0)
-        mean = np.where(known, errors, 0.0).sum(axis=0) / np.maximum(count, 1)
-        distrust: np.ndarray = np.clip((mean - self.good) / (self.bad - self.good), 0.0, 1.0)
-        distrust[count < self.least] = 0.0
-        return distrust
+
+def _nothing(zones: int) -> dict[str, np.ndarray]:
+    """No forecast: when the interval begins that is forecast [s], and median and 0.9 quantile of its use [z, r]."""
+    unknown = np.full((zones, len(RESOURCES)), np.nan)
+    return {"due": np.array(np.nan), "median": unknown, "p90": unknown}
