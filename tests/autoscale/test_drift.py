@@ -152,6 +152,19 @@ def test_forecasts_are_judged_once_however_late_usage_comes() -> None:
     assert counts == [0, 0, 1, 1, 2]
 
 
+def test_an_old_forecast_is_judged_by_what_it_said_of_the_interval() -> None:
+    """Made once for nine intervals, and given again."""
+    drift = Drift()
+    state = drift.begin(("a",))
+    values = [[[[c - 1, c, c + 1], [300, 400, 500], [10, 20, 30]] for c in range(9)]]
+    for minute in range(1, 6):
+        used = [minute - 2.0, 400, 20]  # as it was forecast at minute 1, of the intervals from there on
+        seen = Seen(60.0 * minute, usage_of([[used]], start_s=60.0 * (minute - 1)), forecasts_of(values, 60.0),
+            GIVEN[None], 60.0)  # fmt: skip
+        state = drift.observed(seen, MANAGED, state)
+    assert state["errors"][-4:, 0].tolist() == [0, 0, 0, 0]
+
+
 def test_without_forecasts_nothing_is_learned() -> None:
     days = Days()
     days.turns(20)
