@@ -267,7 +267,7 @@ def compare(
 
         metalore autoscale compare my-city.toml --days 7 --forecaster kept/stgnn --out results
     """
-    from metalore.autoscale import Drift
+    from metalore.autoscale import AutoscaleError, Drift
     from metalore.autoscale.comparison import Plan, candidate, runs
     from metalore.cli._autoscaling import Comparison, Results
     from metalore.cli._experiment import say
@@ -291,8 +291,11 @@ def compare(
         "forecaster": forecaster, "policy": policy, "target-ms": target_ms, "delay": delay, "interval": interval,
         "safety": safety, "break": breaks, "drift": drift or None, "reference": reference, "set": settings, "out": out,
     }  # fmt: skip
-    drifts = {f"{name}{WITH_DRIFT}": Drift() for name in candidates if drift and name.startswith("forecast")}
-    candidates |= {name: candidates[name.removesuffix(WITH_DRIFT)] for name in drifts}
+    asking = [name for name in candidates if name.startswith("forecast")]  # for forecasts
+    if (drift or breaks) and not asking:
+        raise AutoscaleError("--drift and --break are about forecasts, and no --recommender asks for them")
+    drifts = {name + WITH_DRIFT: Drift() for name in asking if drift}
+    candidates |= {name + WITH_DRIFT: candidates[name] for name in asking if drift}
     comparison = Comparison(
         plan,
         candidates,
@@ -303,8 +306,7 @@ def compare(
         _command(scenario, options),
         tuple(breaks or ()),
     )
-    forecasts = forecaster_of(forecaster, plan) if any(name.startswith("forecast") for name in candidates) else None
-    forecasts = None if forecasts is None else _broken(forecasts, comparison.breaks)
+    forecasts = _broken(forecaster_of(forecaster, plan), comparison.breaks) if asking else None
     results = Results.begun(comparison, out, resume)
     start = time.perf_counter()
     with progress_bar("intervals") as progress:

@@ -108,6 +108,7 @@ def test_broken_forecasts_are_compared_with_and_without_a_drift_detector(tmp_pat
     assert content["breaks"] == ["biased:factor=0.05", "missing:every=9,lasts=2"]
     assert "--break biased:factor=0.05 --break missing:every=9,lasts=2 --drift --reference" in content["command"]
     assert "no break 'bias'; did you mean 'biased'" in refusal(*SMALL, "--break", "bias")
+    assert "no --recommender asks for them" in refusal(*SMALL, "--recommender", "hpa", "--drift")
 
 
 CHEAP = (*SMALL, *SAFETY, "--recommender", "static", "--recommender", "hpa", "--no-plot")
