@@ -22,7 +22,7 @@ import numpy as np
 from metalore.autoscale import Safety
 from metalore.autoscale.comparison import Plan, candidate, run, run_demand
 from metalore.autoscale.controller import Tick
-from metalore.autoscale.drift import Drift
+from metalore.autoscale.drift import ALARM, Drift
 from metalore.cli._forecasts import forecaster_of
 from metalore.policies import make_policy
 from metalore.scenario import load
@@ -66,7 +66,7 @@ def by_detector(errors: np.ndarray) -> np.ndarray:
     kept, found = np.full((DRIFT.window, errors.shape[1]), np.nan), []
     for new in errors:
         kept = DRIFT.kept(kept, new)
-        found.append(DRIFT.distrust(kept) >= DRIFT.limit)
+        found.append(DRIFT.distrust(kept) >= ALARM)
     return np.array(found)
 
 
@@ -75,7 +75,7 @@ def by_running_mean(errors: np.ndarray) -> np.ndarray:
     mean, found = np.ones(errors.shape[1]), []
     for new in errors:
         mean = mean + np.where(np.isfinite(new), new - mean, 0.0) / RUNNING
-        found.append(mean >= DRIFT.good + DRIFT.limit * (DRIFT.bad - DRIFT.good))
+        found.append(mean >= DRIFT.good + ALARM * (DRIFT.bad - DRIFT.good))
     return np.array(found)
 
 

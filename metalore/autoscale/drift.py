@@ -18,6 +18,11 @@ from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.model import RESOURCES, Seen
 from metalore.autoscale.recommender import State
 
+DISTRUSTED = "forecast-distrusted"
+"""Code of a forecast that looks right and has lately been wrong."""
+ALARM = 0.5
+"""Distrust from which there is said to be an alarm."""
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -38,7 +43,6 @@ class Drift:
     Attributes:
         good: mean error up to which a forecast is trusted.
         bad: mean error from which it is not trusted at all.
-        limit: distrust from which a zone's forecast is not used.
         delta: ADWIN's significance; proven for values within [0, 1], so here it is a mere setting: smaller is later.
         window: most errors that are kept of a zone, intervals.
         least: errors before there is any distrust; ADWIN compares so many with so many others at least.
@@ -51,7 +55,6 @@ class Drift:
 
     good: float = 1.5
     bad: float = 2.5
-    limit: float = 0.5
     delta: float = 0.05
     window: int = 64
     least: int = 5
@@ -66,9 +69,8 @@ class Drift:
             raise AutoscaleError(
                 f"drift.good {self.good}, drift.bad {self.bad} and drift.largest {self.largest} must rise in this order"
             )
-        for name in ("limit", "delta"):
-            if getattr(self, name) > 1:
-                raise AutoscaleError(f"drift.{name} is {getattr(self, name)}; it cannot be above 1")
+        if self.delta > 1:
+            raise AutoscaleError(f"drift.delta is {self.delta}; it cannot be above 1")
         if self.window < 2 * self.least:
             raise AutoscaleError(f"drift.window {self.window} is smaller than twice drift.least {self.least}")
         self._detector()
@@ -88,11 +90,6 @@ class Drift:
         """
         errors = self.kept(state["errors"], self._error(seen, managed, state))
         return self._forecast(seen) | {"errors": errors, "distrust": self.distrust(errors)}
-
-    def distrusts(self, state: State) -> np.ndarray:
-        """Zones whose forecast is not used, [z]."""
-        distrusted: np.ndarray = state["distrust"] >= self.limit
-        return distrusted
 
     # -- parts, for those who have forecasts and use as arrays ---------------------------------------------------------
 

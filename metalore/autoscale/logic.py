@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from metalore.autoscale.drift import Drift
+from metalore.autoscale.drift import DISTRUSTED, Drift
 from metalore.autoscale.errors import AutoscaleError
-from metalore.autoscale.model import Decision, Seen
-from metalore.autoscale.recommender import Recommender, State, from_json, to_json
+from metalore.autoscale.model import Decision, Reason, Seen
+from metalore.autoscale.recommender import Advice, Recommender, State, from_json, to_json
 from metalore.autoscale.safety import Safety
 
 
@@ -54,7 +54,7 @@ class Logic:
         recommender: whose advice is followed.
         fallback: a reactive rule for zones whose forecast is stale, missing or absurd.
         safety: of both.
-        drift: says whose forecast is distrusted, and thus left to the fallback; unset: nobody's.
+        drift: says how far each zone's forecast is distrusted, and the fallback followed; unset: not at all.
     """
 
     recommender: Recommender
@@ -72,20 +72,33 @@ class Logic:
         advice = self.recommender.recommend(seen, remembered.recommender)
         fallback, drift = remembered.fallback, remembered.drift
         if self.recommender.needs_forecasts:
-            drift, distrusted = self._distrusted(seen, drift)
             instead = self.fallback.recommend(seen, fallback)
             fallback = instead.state
-            advice, safety = self.safety.without_bad_forecasts(seen, advice, instead, safety, distrusted)
+            if self.drift is not None:
+                drift = self.drift.observed(seen, self.safety.managed, drift or self.drift.begin(seen.usage.zones))
+                advice = _mixed(advice, instead, drift["distrust"])
+            advice, safety = self.safety.without_bad_forecasts(seen, advice, instead, safety)
         decision = self.safety.limit(seen, advice, safety)
         return decision, Remembered(advice.state, fallback, safety, drift)
-
-    def _distrusted(self, seen: Seen, state: State) -> tuple[State, np.ndarray | None]:
-        """The detector's state, begun where there is none yet, and the zones whose forecast is distrusted, [z]."""
-        if self.drift is None:
-            return state, None
-        state = self.drift.observed(seen, self.safety.managed, state or self.drift.begin(seen.usage.zones))
-        return state, self.drift.distrusts(state)
 
     def applied(self, decision: Decision, done: np.ndarray, remembered: Remembered) -> Remembered:
         """What to remember after some zones [z] got what was decided."""
         return replace(remembered, safety=self.safety.applied(decision, done, remembered.safety))
+
+
+def _mixed(advice: Advice, fallback: Advice, distrust: np.ndarray) -> Advice:
+    """Advice that follows the fallback as far as a zone's forecast is distrusted, [z]."""
+    part = distrust[:, None]
+    with np.errstate(invalid="ignore"):  # absurd forecasts may be infinite; safety does not believe them
+        mixed = (1 - part) * advice.wanted + part * fallback.wanted
+    wanted = np.where(part > 0, mixed, advice.wanted)
+    reasons = tuple(
+        _distrusted(*one) if one[2] > 0 else one[0]
+        for one in zip(advice.reasons, fallback.reasons, distrust.tolist(), strict=True)
+    )
+    return Advice(wanted, reasons, advice.state)
+
+
+def _distrusted(reason: Reason, instead: Reason, distrust: float) -> Reason:
+    words = f"forecast is distrusted, so by {distrust:.0%} {instead.words}"
+    return Reason(DISTRUSTED, words if distrust == 1 else f"{words}; else {reason.words}")

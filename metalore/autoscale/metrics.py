@@ -15,8 +15,9 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from metalore.autoscale.controller import PARTS, Tick
+from metalore.autoscale.drift import ALARM
 from metalore.autoscale.model import RESOURCES, Decision, Forecasts, Usage
-from metalore.autoscale.safety import DISTRUSTED, Safety
+from metalore.autoscale.safety import Safety
 
 PORT = 8082
 """Where a loop shows its metrics unless told otherwise."""
@@ -60,7 +61,7 @@ class LoopMetrics:
             ("zone",),
             registry=registry,
         )
-        self._distrusted: frozenset[str] = frozenset()
+        self._alarmed: np.ndarray | None = None
         for part in PARTS:
             self._problems.labels(part)
         for resource in np.array(RESOURCES)[safety.managed].tolist():
@@ -93,24 +94,21 @@ class LoopMetrics:
         if tick.decision is not None:
             for code, zones in tick.decision.codes().items():
                 self._decisions.labels(code).inc(zones)
-            self._count_alarms(tick.decision)
         if tick.decision is not None and tick.applied is not None:
             self._count_changes(tick.decision, tick.applied.done)
+        if tick.distrust is not None:
+            self._count_alarms(tick.usage.zones, tick.distrust)
         self._judge.see(tick.usage)
         if tick.forecasts is not None:
             self._judge.remember(tick.forecasts)
         self._newest.see(tick)
         self._last.set_to_current_time()
 
-    def _count_alarms(self, decision: Decision) -> None:
-        distrusted = frozenset(
-            zone
-            for zone, reasons in zip(decision.zones, decision.reasons, strict=True)
-            if any(reason.code == DISTRUSTED for reason in reasons)
-        )
-        for zone in sorted(distrusted - self._distrusted):
-            self._alarms.labels(zone).inc()
-        self._distrusted = distrusted
+    def _count_alarms(self, zones: tuple[str, ...], distrust: np.ndarray) -> None:
+        alarmed = distrust >= ALARM
+        for z in np.flatnonzero(alarmed & ~(np.zeros(len(zones), bool) if self._alarmed is None else self._alarmed)):
+            self._alarms.labels(zones[z]).inc()
+        self._alarmed = alarmed
 
     def _count_changes(self, decision: Decision, done: np.ndarray) -> None:
         grown = np.where(done[:, None], decision.after - decision.before, 0.0)

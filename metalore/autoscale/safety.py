@@ -17,8 +17,6 @@ from metalore.autoscale.model import RESOURCES, Amounts, Decision, Reason, Seen,
 from metalore.autoscale.recommender import Advice, State
 
 INFINITE: Amounts = (math.inf, math.inf, math.inf)
-DISTRUSTED = "forecast-distrusted"
-"""Code of a forecast that looks right and has lately been wrong (:mod:`metalore.autoscale.drift`)."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +112,8 @@ class Safety:
 
     # -- forecasts -----------------------------------------------------------------------------------------------------
 
-    def faults(self, seen: Seen, state: State, distrusted: np.ndarray | None = None) -> np.ndarray:
-        """What is wrong with each zone's forecast, as a code, [z]; nothing: an empty one.
-
-        Args:
-            seen: with the forecasts.
-            state: with what was ever used.
-            distrusted: zones whose forecasts have lately been wrong, [z]; unset: none.
-        """
+    def faults(self, seen: Seen, state: State) -> np.ndarray:
+        """What is wrong with each zone's forecast, as a code, [z]; nothing: an empty one."""
         zones = len(seen.allocated)
         forecasts = seen.forecasts
         if forecasts is None or len(forecasts.values) != zones or forecasts.ended(seen.now_s):
@@ -134,20 +126,14 @@ class Safety:
             good = (values >= 0) & (values <= believable[:, None, :, None])
             ordered = np.diff(values, axis=-1) >= 0
         right = good.all(axis=(1, 2, 3)) & ordered.all(axis=(1, 2, 3))
-        trusted = np.where(np.zeros(zones, bool) if distrusted is None else distrusted, DISTRUSTED, "")
-        return np.where(right, trusted, "forecast-absurd")
+        return np.where(right, "", "forecast-absurd")
 
-    def without_bad_forecasts(
-        self, seen: Seen, advice: Advice, fallback: Advice, state: State, distrusted: np.ndarray | None = None
-    ) -> tuple[Advice, State]:
-        """Advice in which zones with a bad forecast are held for a while, then left to the fallback.
-
-        Those with a distrusted one are left to it at once: they have been wrong for some time already.
-        """
-        faults = self.faults(seen, state, distrusted)
+    def without_bad_forecasts(self, seen: Seen, advice: Advice, fallback: Advice, state: State) -> tuple[Advice, State]:
+        """Advice in which zones with a bad forecast are held for a while, then left to the fallback."""
+        faults = self.faults(seen, state)
         bad = faults != ""
         good_at = np.where(bad & ~np.isnan(state["good_at"]), state["good_at"], seen.now_s)
-        held = (seen.now_s - good_at < self.hold_intervals * seen.usage.interval_s) & (faults != DISTRUSTED)
+        held = seen.now_s - good_at < self.hold_intervals * seen.usage.interval_s
         instead = np.where(held[:, None], np.nan, fallback.wanted)
         wanted = np.where(bad[:, None], instead, advice.wanted)
         reasons = tuple(

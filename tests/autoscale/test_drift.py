@@ -9,12 +9,24 @@ import numpy as np
 import pytest
 from autoscale.situations import INTERVAL_S, NAN, forecasts_of, usage_of
 
-from metalore.autoscale import AutoscaleError, Logic, Remembered, Safety, Seen, State, Usage, make_recommender
+from metalore.autoscale import (
+    Advice,
+    AutoscaleError,
+    Logic,
+    Reason,
+    Remembered,
+    Safety,
+    Seen,
+    State,
+    Usage,
+    make_recommender,
+)
+from metalore.autoscale.logic import _mixed
 from metalore.autoscale.recommender import from_json, to_json
 
 pytest.importorskip("river", reason="river is not installed")
 
-from metalore.autoscale.drift import Drift
+from metalore.autoscale.drift import ALARM, Drift
 
 MANAGED = np.array([True, True, False])
 GIVEN = np.array([4.0, 800.0, 80.0])
@@ -39,7 +51,7 @@ class Days:
         self.now_s += INTERVAL_S
         used = self.demand[:, None] * TRUE_MEDIAN + SIGMA * self.random.standard_normal((len(self.names), 3))
         self.state = self.drift.observed(self._seen(used), MANAGED, self.state)
-        return self.drift.distrusts(self.state)
+        return self.state["distrust"] >= ALARM
 
     def turns(self, times: int) -> np.ndarray:
         """[t, z]"""
@@ -175,7 +187,7 @@ def test_without_forecasts_nothing_is_learned() -> None:
     before = days.state["errors"]
     days.turns(5)
     np.testing.assert_array_equal(days.state["errors"], before)
-    assert days.drift.distrusts(days.state).all()
+    assert (days.state["distrust"] >= ALARM).all()
 
 
 # -- what is remembered ------------------------------------------------------------------------------------------------
@@ -232,6 +244,22 @@ def test_zones_whose_forecast_is_distrusted_are_left_to_the_fallback() -> None:
     assert set(decided(Drift(), 1.0)[0]) == {"forecast"}
 
 
+def test_the_fallback_is_followed_as_far_as_a_forecast_is_distrusted() -> None:
+    """It wants 4 cores, the forecast 2; three zones, trusted, half and not at all."""
+    forecast, fallback = (
+        Advice(np.full((3, 3), cores), tuple(Reason(code, f"{cores:g}") for _ in range(3)), {})
+        for code, cores in (("forecast", 2.0), ("hpa", 4.0))
+    )
+    found = _mixed(forecast, fallback, np.array([0.0, 0.5, 1.0]))
+    assert found.wanted[:, 0].tolist() == [2, 3, 4]
+    assert [reason.code for reason in found.reasons] == ["forecast", "forecast-distrusted", "forecast-distrusted"]
+    assert [reason.words for reason in found.reasons] == [
+        "2",
+        "forecast is distrusted, so by 50% 4; else 2",
+        "forecast is distrusted, so by 100% 4",
+    ]
+
+
 def test_without_a_detector_nobody_is_distrusted() -> None:
     codes, remembered = decided(None, 0.5)
     assert set(codes) == {"forecast"}
@@ -250,7 +278,7 @@ def test_what_was_remembered_without_a_detector_can_be_gone_on_from_with_one() -
     ("wrong", "sentence"),
     [
         ({"good": 3.0}, r"drift\.good 3\.0, drift\.bad 2\.5 and drift\.largest 5\.0 must rise"),
-        ({"limit": 1.5}, r"drift\.limit is 1\.5; it cannot be above 1"),
+        ({"delta": 1.5}, r"drift\.delta is 1\.5; it cannot be above 1"),
         ({"delta": 0.0}, r"drift\.delta is 0\.0; it must be positive"),
         ({"window": 9}, r"drift\.window 9 is smaller than twice drift\.least 5"),
     ],
