@@ -252,7 +252,7 @@ def controller() -> dashboard.Dashboard:
     made.with_panel(
         lines(
             "Distrust",
-            "Of each zone's forecast, 0 to 1; from 0.5 on the reactive rule decides. Only with --drift.",
+            "Of each zone's forecast, 0 to 1: the part in which the reactive rule decides. Only with --drift.",
             "percentunit",
             ("max by (zone) (metalore_forecast_distrust)", "{{zone}}"),
             width=8,

@@ -57,7 +57,7 @@ class LoopMetrics:
         )
         self._alarms = Counter(
             "metalore_forecast_alarms",
-            "Times that a zone's forecast came to be distrusted.",
+            "Times that distrust of a zone's forecast rose to 0.5.",
             ("zone",),
             registry=registry,
         )

@@ -97,7 +97,7 @@ UsageAddress = Annotated[
     str, typer.Option("--usage", metavar="URL", help="Metrics of a zone, in which {zone} stands for its name.")
 ]
 WithDrift = Annotated[
-    bool, typer.Option("--drift", help="Leave zones whose forecasts have lately been wrong to the reactive rule.")
+    bool, typer.Option("--drift", help="Follow the reactive rule where forecasts have lately been wrong.")
 ]
 KubernetesOverride = Annotated[
     list[str] | None,
