@@ -6,6 +6,7 @@ and what compares recommenders in it in :mod:`metalore.autoscale.comparison`.
 
 from metalore.autoscale.actuator import Actuator, Applied
 from metalore.autoscale.controller import Clock, Controller, Forecast, Observe, Tick
+from metalore.autoscale.drift import Drift
 from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.logic import Logic, Remembered
 from metalore.autoscale.model import RESOURCES, Decision, Forecasts, Reason, Recommendation, Seen, Usage
@@ -23,6 +24,7 @@ __all__ = [
     "Clock",
     "Controller",
     "Decision",
+    "Drift",
     "Forecast",
     "Forecasts",
     "Logic",

@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from metalore.autoscale.controller import PARTS, Tick
+from metalore.autoscale.drift import ALARM
 from metalore.autoscale.model import RESOURCES, Decision, Forecasts, Usage
 from metalore.autoscale.safety import Safety
 
@@ -54,6 +55,13 @@ class LoopMetrics:
         self._last = Gauge(
             "metalore_loop_last_timestamp_seconds", "End of the last turn, Unix time.", registry=registry
         )
+        self._alarms = Counter(
+            "metalore_forecast_alarms",
+            "Times that distrust of a zone's forecast rose to 0.5.",
+            ("zone",),
+            registry=registry,
+        )
+        self._alarmed: np.ndarray | None = None
         for part in PARTS:
             self._problems.labels(part)
         for resource in np.array(RESOURCES)[safety.managed].tolist():
@@ -88,11 +96,19 @@ class LoopMetrics:
                 self._decisions.labels(code).inc(zones)
         if tick.decision is not None and tick.applied is not None:
             self._count_changes(tick.decision, tick.applied.done)
+        if tick.distrust is not None:
+            self._count_alarms(tick.usage.zones, tick.distrust)
         self._judge.see(tick.usage)
         if tick.forecasts is not None:
             self._judge.remember(tick.forecasts)
         self._newest.see(tick)
         self._last.set_to_current_time()
+
+    def _count_alarms(self, zones: tuple[str, ...], distrust: np.ndarray) -> None:
+        alarmed = distrust >= ALARM
+        for z in np.flatnonzero(alarmed & ~(np.zeros(len(zones), bool) if self._alarmed is None else self._alarmed)):
+            self._alarms.labels(zones[z]).inc()
+        self._alarmed = alarmed
 
     def _count_changes(self, decision: Decision, done: np.ndarray) -> None:
         grown = np.where(done[:, None], decision.after - decision.before, 0.0)
@@ -151,6 +167,15 @@ class _Newest(Collector):
         yield from _of_usage(tick.usage, tick.time_s)
         if tick.decision is not None:
             yield from _of_decision(tick.decision, None if tick.applied is None else tick.applied.done)
+        if tick.distrust is not None:
+            family = GaugeMetricFamily(
+                "metalore_forecast_distrust",
+                "How far a zone's forecast is distrusted: 0 not, 1 fully.",
+                labels=("zone",),
+            )
+            for zone, distrust in zip(tick.usage.zones, tick.distrust.tolist(), strict=True):
+                family.add_metric((zone,), distrust)
+            yield family
         if made_at is not None:
             age = "Since the newest interval that the forecast knew; +Inf: there never was one."
             yield GaugeMetricFamily("metalore_forecast_age_seconds", age, value=tick.time_s - made_at)

@@ -58,17 +58,27 @@ def read_recommender(text: str, clock_s: float = 0.0) -> tuple[str, dict[str, An
     Raises:
         AutoscaleError: no such recommender or setting.
     """
-    name, _, rest = text.partition(":")
-    if name == TrainedAgent.name:
+    kind, _, rest = text.partition(":")
+    if kind == TrainedAgent.name:
         if not rest:
             raise AutoscaleError("a trained agent is agent:FOLDER, with the folder of `metalore agents train`")
-        return name, {"folder": rest, "clock_s": clock_s}
-    settings: dict[str, Any] = dict(_setting(part, text) for part in rest.split(",") if part)
+        return kind, {"folder": rest, "clock_s": clock_s}
+    name, settings = settings_of(text)
     check_recommender(name, settings)
     for setting, value in settings.items():
         if isinstance(value, tuple) and not isinstance(getattr(_CLASSES[name], setting, None), tuple):
             raise AutoscaleError(f"{setting} of {name} is one number, not {'/'.join(f'{v:g}' for v in value)}")
     return name, settings
+
+
+def settings_of(text: str) -> tuple[str, dict[str, Any]]:
+    """Name and settings in a text like `name:setting=0.2,other=1/2/3`; whether they exist is not asked.
+
+    Raises:
+        AutoscaleError: a setting that is no number and no three.
+    """
+    name, _, rest = text.partition(":")
+    return name, dict(_setting(part, text) for part in rest.split(",") if part)
 
 
 def _setting(part: str, text: str) -> tuple[str, float | Amounts]:

@@ -32,6 +32,7 @@ class Comparison:
         forecaster, policy: as a person names them.
         reference: whom differences are taken to.
         command: what to type to do it again.
+        breaks: of the forecasts, as a person names them.
 
     Raises:
         AutoscaleError: no seed.
@@ -44,6 +45,7 @@ class Comparison:
     policy: str
     reference: str
     command: str
+    breaks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.seeds:
@@ -64,6 +66,7 @@ class Comparison:
             "forecaster": self.forecaster,
             "recommenders": list(self.candidates),
             "first_seed": self.seeds[0],
+            "breaks": list(self.breaks),
         }
 
 

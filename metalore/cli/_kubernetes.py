@@ -38,6 +38,8 @@ from metalore.zone.server import PROMETHEUS_TEXT, Answer, Pages
 if TYPE_CHECKING:
     from types import FrameType
 
+    from metalore.autoscale import Drift
+
 EPOCH_S = 3 * 86_400.0
 """Time of the week at time 0 of the clock, a Thursday (UTC)."""
 LATE_TICKS = 3
@@ -117,11 +119,12 @@ def run(
     context: str | None,
     health: tuple[str, int] | None,
     ticks: int | None,
+    drift: Drift | None,
 ) -> None:
     """Turn the loop for ever, or so many times."""
     cast, clock = cast_of(settings, apply), SystemClock()
     name, of_recommender = read_recommender(recommender, EPOCH_S)
-    logic = Logic(make_recommender(name, **of_recommender), HorizontalRule(), safety)
+    logic = Logic(make_recommender(name, **of_recommender), HorizontalRule(), safety, drift)
     config, identity = config_of(kubeconfig, context), f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     with closing(Cluster(config, namespace)) as cluster, closing(Cluster(config, namespace)) as beside:
         election = Election(beside, identity, time.monotonic, cast.lease)

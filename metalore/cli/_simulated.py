@@ -26,6 +26,7 @@ from metalore.autoscale.simulated import Row, SimulatedCity, begin_with
 from metalore.cli._forecasts import forecaster_of
 
 if TYPE_CHECKING:
+    from metalore.autoscale import Drift
     from metalore.autoscale.recommender import Recommender
 
 
@@ -44,7 +45,7 @@ class Watched(Actuator):
         return Applied(np.zeros(len(self.zones), bool))
 
 
-def run(*, plan: Plan, seed: int, recommender: str, forecaster: str, apply: bool) -> None:
+def run(*, plan: Plan, seed: int, recommender: str, forecaster: str, apply: bool, drift: Drift | None) -> None:
     """Turn the loop for the days of a plan, and say what was done, why, and how the city fared."""
     rule = _recommender(recommender, plan)
     forecasts = forecaster_of(forecaster, plan) if rule.needs_forecasts else None
@@ -60,7 +61,7 @@ def run(*, plan: Plan, seed: int, recommender: str, forecaster: str, apply: bool
         city.advance()
     diary = _Diary(city, clock_s_of(plan.scenario), plan.latency_target_ms, apply)
     controller = Controller(
-        Logic(rule, HorizontalRule(), plan.safety),
+        Logic(rule, HorizontalRule(), plan.safety, drift),
         city if apply else Watched(city),
         city.usage,
         city,

@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +15,13 @@ import typer
 from metalore.cli._options import Override, with_settings
 
 if TYPE_CHECKING:
-    from metalore.autoscale import Safety
+    from metalore.autoscale import Drift, Forecast, Safety, Usage
+    from metalore.autoscale.comparison import MakeForecast
     from metalore.cli._autoscaling import Results
     from metalore.intervals import Estimate
 
+WITH_DRIFT = "+drift"
+"""What is added to the name of a recommender that is run with a drift detector."""
 COMPARED = ("forecast", "vpa", "hpa", "threshold", "static", "foresight")
 
 app = typer.Typer(no_args_is_help=True, help="Size zones ahead of demand.")
@@ -50,6 +54,18 @@ SafetySettings = Annotated[
     list[str] | None,
     typer.Option("--safety", metavar="NAME=VALUE", help="Of the rules common to all, like step_down=0.5; repeatable."),
 ]
+Breaks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--break",
+        metavar="KIND",
+        help="Break the forecasts: biased, drifting, stale, frozen, missing, dying, also with settings, like "
+        "biased:factor=2; repeatable.",
+    ),
+]
+BothWays = Annotated[
+    bool, typer.Option("--drift", help="Also run those that need forecasts with a drift detector, as NAME+drift.")
+]
 Reference = Annotated[str, typer.Option("--reference", metavar="NAME", help="Whom differences are taken to.")]
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Keep tables, figures and a page, index.html, there.")
@@ -80,6 +96,9 @@ ScenarioName = Annotated[
 UsageAddress = Annotated[
     str, typer.Option("--usage", metavar="URL", help="Metrics of a zone, in which {zone} stands for its name.")
 ]
+WithDrift = Annotated[
+    bool, typer.Option("--drift", help="Follow the reactive rule where forecasts have lately been wrong.")
+]
 KubernetesOverride = Annotated[
     list[str] | None,
     typer.Option("--kubernetes", metavar="NAME=VALUE", help="Like take_over=kubectl or lease_s=30; repeatable."),
@@ -109,6 +128,7 @@ def autoscale(
     usage: UsageAddress = "http://{zone}:8080/metrics",
     interval: Interval = 60.0,
     safety: SafetySettings = None,
+    drift: WithDrift = False,
     kubernetes: KubernetesOverride = None,
     namespace: Namespace = None,
     kubeconfig: KubeConfig = None,
@@ -135,7 +155,7 @@ def autoscale(
     if context.invoked_subcommand is not None:
         return
     if actuator == "simulated":
-        _simulate(scenario, seed, history, ticks or _TICKS, interval, safety, recommender, forecaster, apply)
+        _simulate(scenario, seed, history, ticks or _TICKS, interval, safety, recommender, forecaster, apply, drift)
         return
     if actuator != "kubernetes":
         raise typer.BadParameter("it is kubernetes or simulated", param_hint="--actuator")
@@ -154,6 +174,7 @@ def autoscale(
         context=cluster_context,
         health=None if health_port is None else (health_host, health_port),
         ticks=ticks,
+        drift=_drift(drift),
     )
 
 
@@ -171,6 +192,7 @@ def _simulate(
     recommender: str,
     forecaster: str | None,
     apply: bool,
+    drift: bool,
 ) -> None:
     from metalore.autoscale.comparison import DAY_S, Plan
     from metalore.cli import _simulated
@@ -185,7 +207,20 @@ def _simulate(
         safety=safety_of(safety or ()),
         policy=make_policy(_POLICY),
     )
-    _simulated.run(plan=plan, seed=seed, recommender=recommender, forecaster=forecaster or _FORECASTER, apply=apply)
+    _simulated.run(
+        plan=plan,
+        seed=seed,
+        recommender=recommender,
+        forecaster=forecaster or _FORECASTER,
+        apply=apply,
+        drift=_drift(drift),
+    )
+
+
+def _drift(wanted: bool) -> Drift | None:
+    from metalore.autoscale import Drift
+
+    return Drift() if wanted else None
 
 
 _POLICY, _FORECASTER = "backlog-proportional", "last-value"
@@ -205,6 +240,8 @@ def compare(
     delay: Delay = 0.0,
     interval: Interval = 60.0,
     safety: SafetySettings = None,
+    breaks: Breaks = None,
+    drift: BothWays = False,
     reference: Reference = "forecast",
     settings: Override = None,
     out: Out = None,
@@ -226,8 +263,11 @@ def compare(
 
         metalore autoscale compare city-30 --recommender hpa --recommender vpa --reference hpa
 
+        metalore autoscale compare city-30 --recommender forecast --drift --break biased:factor=0.5
+
         metalore autoscale compare my-city.toml --days 7 --forecaster kept/stgnn --out results
     """
+    from metalore.autoscale import AutoscaleError, Drift
     from metalore.autoscale.comparison import Plan, candidate, runs
     from metalore.cli._autoscaling import Comparison, Results
     from metalore.cli._experiment import say
@@ -249,16 +289,28 @@ def compare(
     options = {
         "recommender": list(candidates), "days": days, "history": history, "seeds": seeds, "seed": seed,
         "forecaster": forecaster, "policy": policy, "target-ms": target_ms, "delay": delay, "interval": interval,
-        "safety": safety, "reference": reference, "set": settings, "out": out,
+        "safety": safety, "break": breaks, "drift": drift or None, "reference": reference, "set": settings, "out": out,
     }  # fmt: skip
+    asking = [name for name in candidates if name.startswith("forecast")]  # for forecasts
+    if (drift or breaks) and not asking:
+        raise AutoscaleError("--drift and --break are about forecasts, and no --recommender asks for them")
+    drifts = {name + WITH_DRIFT: Drift() for name in asking if drift}
+    candidates |= {name + WITH_DRIFT: candidates[name] for name in asking if drift}
     comparison = Comparison(
-        plan, candidates, range(seed, seed + seeds), forecaster, policy, reference, _command(scenario, options)
+        plan,
+        candidates,
+        range(seed, seed + seeds),
+        forecaster,
+        policy,
+        reference,
+        _command(scenario, options),
+        tuple(breaks or ()),
     )
-    forecasts = forecaster_of(forecaster, plan) if any(name.startswith("forecast") for name in candidates) else None
+    forecasts = _broken(forecaster_of(forecaster, plan), comparison.breaks) if asking else None
     results = Results.begun(comparison, out, resume)
     start = time.perf_counter()
     with progress_bar("intervals") as progress:
-        for run in runs(plan, candidates, comparison.seeds, forecasts, progress, results.finished):
+        for run in runs(plan, candidates, comparison.seeds, forecasts, progress, results.finished, drifts):
             results.add(run)
     _show(results)
     if out is not None:
@@ -268,12 +320,24 @@ def compare(
     say(f"took {time.perf_counter() - start:,.0f} s" + (f"; results are in {out}" if out else ""))
 
 
+def _broken(make: MakeForecast, texts: Sequence[str]) -> MakeForecast:
+    """What forecasts, broken in the given ways, the first one first."""
+    from metalore.autoscale.broken import break_of
+
+    breaks = [break_of(text) for text in texts]
+
+    def made(history: Usage) -> Forecast:
+        return reduce(lambda forecast, broken: broken(forecast), breaks, make(history))
+
+    return made
+
+
 def _command(scenario: str, options: Mapping[str, Any]) -> str:
     """What to type for the same results."""
     words = ["metalore", "autoscale", "compare", scenario]
     for option, value in options.items():
         for one in value if isinstance(value, list) else [value]:
-            words += [] if one is None else [f"--{option}", str(one)]
+            words += [] if one is None else [f"--{option}"] if one is True else [f"--{option}", str(one)]
     return shlex.join(words)
 
 
