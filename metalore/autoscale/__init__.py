@@ -5,6 +5,7 @@ and what compares recommenders in it in :mod:`metalore.autoscale.comparison`.
 """
 
 from metalore.autoscale.actuator import Actuator, Applied
+from metalore.autoscale.announced import Announced, RaisedForecast, Ruling
 from metalore.autoscale.controller import Clock, Controller, Forecast, Observe, Tick
 from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.logic import Logic, Remembered
@@ -18,6 +19,7 @@ __all__ = [
     "RESOURCES",
     "Actuator",
     "Advice",
+    "Announced",
     "Applied",
     "AutoscaleError",
     "Clock",
@@ -27,10 +29,12 @@ __all__ = [
     "Forecasts",
     "Logic",
     "Observe",
+    "RaisedForecast",
     "Reason",
     "Recommendation",
     "Recommender",
     "Remembered",
+    "Ruling",
     "Safety",
     "Seen",
     "State",
