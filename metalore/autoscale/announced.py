@@ -82,6 +82,14 @@ def possible_changes(expected: np.ndarray, used: np.ndarray) -> np.ndarray:
     return np.where(used[:, None] == 0, 0.0, changes)
 
 
+def usual(used: np.ndarray) -> np.ndarray:
+    """Median over intervals [t, ...] of what is known; NaN where nothing is."""
+    known = ~np.isnan(used).all(axis=0)
+    found = np.full(known.shape, np.nan)
+    found[known] = np.nanmedian(used[:, known], axis=0)
+    return found
+
+
 class RaisedForecast:
     """A forecast that knows what was announced.
 
@@ -113,7 +121,7 @@ class RaisedForecast:
 
     def __call__(self, usage: Usage, now_s: float) -> Forecasts | None:
         forecasts = self._forecast(usage, now_s)
-        used = _usual(usage.recent(BEFORE, now_s).used)
+        used = usual(usage.recent(BEFORE, now_s).used)
         self._waiting = [one for one in self._waiting if not self._ruled(one, usage.zones, forecasts, used, now_s)]
         self._accepted = [(one, least) for one, least in self._accepted if now_s < one.until_s]
         return None if forecasts is None else self._raised(forecasts)
@@ -150,11 +158,3 @@ class RaisedForecast:
             short = least[:, None] - values[..., middle]  # [z, h, r]; NaN: nothing to raise, or nothing forecast
             values = values + (np.fmax(short, 0.0) * one.within(forecasts)[:, None])[..., None]
         return replace(forecasts, values=values)
-
-
-def _usual(used: np.ndarray) -> np.ndarray:
-    """Median over intervals [t, z, r] of what is known; NaN where nothing is."""
-    known = ~np.isnan(used).all(axis=0)
-    usual = np.full(known.shape, np.nan)
-    usual[known] = np.nanmedian(used[:, known], axis=0)
-    return usual

@@ -120,11 +120,7 @@ class StreamedForecast:
     def edges(self) -> dict[tuple[str, str], float]:
         """Of the forecaster's zone graph, by the names of their ends; none if it has no graph."""
         frame = self._stream.frame
-        found = frame.edges
-        if found is None:
-            return {}
-        ends = zip(found.source.tolist(), found.target.tolist(), found.weight.tolist(), strict=True)
-        return {(frame.zones[source], frame.zones[target]): weight for source, target, weight in ends}
+        return {} if frame.edges is None else frame.edges.named(frame.zones)
 
     def _observe(self, usage: Usage) -> None:
         new = usage.since(float(np.nextafter(self._until, np.inf)))

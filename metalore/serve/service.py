@@ -156,7 +156,7 @@ class Service:
             raise Problem(404, sentence, "no-intent")
 
         def work() -> bytes:
-            return bytes(embedder.embed(parsed(MEDIA, body)))
+            return bytes(embedder.embed(parsed(MEDIA, body), self.engine))
 
         return await asyncio.get_running_loop().run_in_executor(self._embedding, work)
 
