@@ -1,7 +1,7 @@
 """Load that is announced before it shows: accepted announcements raise forecasts, rejected ones change nothing.
 
-Who judges is handed in, so nothing here knows what an intent says. Axes: `z` zones, `k` zones that are raised, `h`
-intervals, `r` resources, `q` quantiles.
+Who judges is handed in, so nothing here knows what an intent says. Axes: `z` zones, `h` intervals, `r` resources, `q`
+quantiles.
 """
 
 from __future__ import annotations

@@ -312,7 +312,7 @@ def encode_files(sources: Sequence[Path], folder: Path, out: Path, texts: bool) 
         How many rows it has, and the error of each file that is not in it.
 
     Raises:
-        IntentError: no encoder, no files, no file that can be read, or a table that cannot be written.
+        IntentError: no encoder, no files in a folder, or a table that cannot be written.
     """
     _check_table(out)
     what, encoder = load_encoder(folder)
