@@ -111,7 +111,7 @@ def _read_epoch(
             if facts["identity"][name] != value:
                 raise IntentError(
                     f"the training in {path} differs in its {name} ({facts['identity'][name]}, now {value}); "
-                    f"go on as it began, or train without resume"
+                    "go on as it began, or train without resume"
                 )
         restore(facts, tensors)
     except IntentError:

@@ -1,12 +1,14 @@
 """Which intents are believed: policies by name, a file of announced intents, and what the forecast holds possible.
 
-A forecast may not know yet what an intent announces, so it is asked what it holds possible: of the range from its
-lowest to its highest quantile, the change of each zone that is nearest to the policy's counts as expected. A policy
-within that range agrees with the forecast wholly, one that announces more in part, and the less the more it announces.
+A forecast may not know yet what an intent announces, so its silence is not held against a policy as much as its word.
+Of the range from its lowest to its highest quantile, the change of a zone that is nearest to the policy's counts as
+expected. Where that is less than half of the policy's, half of it counts, unless the whole range lies on the other
+side: then the policy goes against the forecast.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,38 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from metalore.intent.errors import IntentError
-from metalore.intent.verify import N_GRAMS, THRESHOLD, Edges, Encoder, Policy, Verdict, sentence_encoder, verify
+from metalore.intent.verify import (
+    LEAST_CHANGE,
+    N_GRAMS,
+    THRESHOLD,
+    Edges,
+    Encoder,
+    Policy,
+    Verdict,
+    sentence_encoder,
+    verify,
+)
 
 Possible = Mapping[str, tuple[float, float]]
 """The least and the most by which the forecast changes each zone, as parts of what it used before."""
+
+
+SILENCE = 0.5
+"""Part of a policy's change that counts as expected where the forecast neither shows it nor goes against it."""
+
+
+def expected_change(wanted: float, low: float, high: float) -> float:
+    """What a forecast is taken to expect of a zone, beside a policy.
+
+    Args:
+        wanted: the policy's change.
+        low, high: between which the forecast holds the change possible.
+    """
+    nearest = min(max(wanted, low), high)
+    shown, size = math.copysign(nearest, nearest * wanted), abs(wanted)
+    if shown <= -LEAST_CHANGE:
+        return nearest
+    return math.copysign(max(shown, min(size, max(SILENCE * size, LEAST_CHANGE))), wanted)
 
 
 class _Strict(BaseModel):
@@ -135,8 +165,11 @@ class Gate:
         """
         wanted = self.policies[policy]
         others = [other.words for name, other in self.policies.items() if name != policy]
-        expected = {zone: min(max(wanted.changes[zone], low), high) for zone, (low, high) in possible.items()
-                    if zone in wanted.changes}  # fmt: skip
+        expected = {
+            zone: expected_change(change, *possible[zone])
+            for zone, change in wanted.changes.items()
+            if zone in possible
+        }
         return verify(
             texts, wanted, expected, edges, threshold=self.threshold, others=others, encoder=self.encoder,
             encoder_name=self.encoder_name,

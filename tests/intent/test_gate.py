@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from metalore.intent import IntentError
-from metalore.intent.gate import Gate
+from metalore.intent.gate import Gate, expected_change
 
 FAIR = {"words": "a fair on the market: people who buy and sell", "changes": {"market": 0.5}}
 MEETING = {"words": "office work: people sit in a meeting", "changes": {"works": 0.3}}
@@ -36,9 +36,18 @@ def test_a_policy_within_what_the_forecast_holds_possible_agrees_wholly(gate: Ga
     assert score(gate, 0.5, 0.6) == 1
 
 
-def test_one_that_announces_more_agrees_in_part(gate: Gate) -> None:
-    assert score(gate, -0.1, 0.2) == pytest.approx(0.4)
-    assert score(gate, -0.1, 0.02) == 0
+def test_what_the_forecast_does_not_show_counts_half(gate: Gate) -> None:
+    assert score(gate, -0.1, 0.4) == pytest.approx(0.8)
+    assert score(gate, -0.1, 0.25) == score(gate, -0.1, 0.02) == score(gate, -0.2, -0.04) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "low", "high", "expected"),
+    [(-0.4, -0.3, 0.1, -0.3), (-0.4, -0.1, 0.1, -0.2), (-0.4, 0.1, 0.2, 0.1), (0.08, 0, 0, 0.05), (0.02, 0, 0, 0.02),
+     (0.0, -0.1, 0.1, 0.0), (0.0, 0.2, 0.3, 0.2)],
+)  # fmt: skip
+def test_what_is_expected_beside_a_policy(wanted: float, low: float, high: float, expected: float) -> None:
+    assert expected_change(wanted, low, high) == pytest.approx(expected)
 
 
 def test_one_that_goes_against_the_whole_range_is_rejected(gate: Gate) -> None:
@@ -82,6 +91,13 @@ def test_the_threshold_is_the_files(tmp_path: Path) -> None:
 def test_files_that_are_refused(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(IntentError, match=sentence):
         Gate.read(written(tmp_path, **changes))
+
+
+def test_the_file_in_the_docs_can_be_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "autoscale.md").read_text(encoding="utf-8")
+    (tmp_path / "intents.json").write_text(page.partition("```json\n")[2].partition("```")[0])
+    gate, (intent,) = Gate.read(tmp_path / "intents.json")
+    assert gate.judge(intent.policy, intent.texts, {"arena": (-0.2, 0.3)}, {}).accepted
 
 
 def test_what_is_no_json(tmp_path: Path) -> None:
