@@ -5,6 +5,7 @@ and what compares recommenders in it in :mod:`metalore.autoscale.comparison`.
 """
 
 from metalore.autoscale.actuator import Actuator, Applied
+from metalore.autoscale.announced import Announced, RaisedForecast, Ruling
 from metalore.autoscale.controller import Clock, Controller, Forecast, Observe, Tick
 from metalore.autoscale.drift import Drift
 from metalore.autoscale.errors import AutoscaleError
@@ -19,6 +20,7 @@ __all__ = [
     "RESOURCES",
     "Actuator",
     "Advice",
+    "Announced",
     "Applied",
     "AutoscaleError",
     "Clock",
@@ -29,10 +31,12 @@ __all__ = [
     "Forecasts",
     "Logic",
     "Observe",
+    "RaisedForecast",
     "Reason",
     "Recommendation",
     "Recommender",
     "Remembered",
+    "Ruling",
     "Safety",
     "Seen",
     "State",

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from metalore.autoscale.announced import Ruling
 from metalore.autoscale.controller import PARTS, Tick
 from metalore.autoscale.drift import ALARM
 from metalore.autoscale.model import RESOURCES, Decision, Forecasts, Usage
@@ -22,6 +23,7 @@ from metalore.autoscale.safety import Safety
 PORT = 8082
 """Where a loop shows its metrics unless told otherwise."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_OUTCOMES = {True: "accepted", False: "rejected"}
 _SHOWN = {"active_users": "Users in the newest interval.", "latency_ms": "Mean latency in the newest interval, ms."}
 
 
@@ -51,6 +53,7 @@ class LoopMetrics:
             "metalore_changes", "Changes that were made.", ("resource", "direction"), registry=registry
         )
         self._problems = Counter("metalore_problems", "What went wrong, by part.", ("part",), registry=registry)
+        self._intents = Counter("metalore_intents", "Announced intents.", ("outcome",), registry=registry)
         self._seconds = Histogram("metalore_loop_seconds", "Of one turn.", buckets=_SECONDS, registry=registry)
         self._last = Gauge(
             "metalore_loop_last_timestamp_seconds", "End of the last turn, Unix time.", registry=registry
@@ -64,6 +67,8 @@ class LoopMetrics:
         self._alarmed: np.ndarray | None = None
         for part in PARTS:
             self._problems.labels(part)
+        for outcome in _OUTCOMES.values():
+            self._intents.labels(outcome)
         for resource in np.array(RESOURCES)[safety.managed].tolist():
             for direction in ("up", "down"):
                 self._changes.labels(resource, direction)
@@ -109,6 +114,10 @@ class LoopMetrics:
         for z in np.flatnonzero(alarmed & ~(np.zeros(len(zones), bool) if self._alarmed is None else self._alarmed)):
             self._alarms.labels(zones[z]).inc()
         self._alarmed = alarmed
+
+    def intent(self, ruling: Ruling) -> None:
+        """Count an announced intent."""
+        self._intents.labels(_OUTCOMES[ruling.accepted]).inc()
 
     def _count_changes(self, decision: Decision, done: np.ndarray) -> None:
         grown = np.where(done[:, None], decision.after - decision.before, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from metalore.autoscale import RESOURCES, Forecasts, Usage
 from metalore.autoscale.comparison import clock_s_of
 
 if TYPE_CHECKING:
-    from metalore.autoscale.comparison import MakeForecast, Plan
+    from metalore.autoscale.comparison import Plan
     from metalore.forecast import Forecaster, Panel
     from metalore.forecast.stream import Stream
     from metalore.scenario import Scenario
@@ -25,7 +25,7 @@ INPUTS = ("active_users", "requests", "movement_rate")
 """Columns that are shown beside the targets, where the history has them."""
 
 
-def forecaster_of(source: str, plan: Plan) -> MakeForecast:
+def forecaster_of(source: str, plan: Plan) -> Callable[[Usage], StreamedForecast]:
     """What forecasts a city: a folder with a kept forecaster, or one that is fitted to the history.
 
     Args:
@@ -111,6 +111,11 @@ class StreamedForecast:
                 values[:, :, r] = found.quantiles[zones, :, found.targets.index(name)]
         made_at, interval_s = found.time_s + usage.interval_s, usage.interval_s
         return Forecasts(made_at, found.times_s, interval_s, found.levels, values)
+
+    def edges(self) -> dict[tuple[str, str], float]:
+        """Of the forecaster's zone graph, by the names of their ends; none if it has no graph."""
+        frame = self._stream.frame
+        return {} if frame.edges is None else frame.edges.named(frame.zones)
 
     def _observe(self, usage: Usage) -> None:
         new = usage.since(float(np.nextafter(self._until, np.inf)))

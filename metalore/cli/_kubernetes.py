@@ -11,12 +11,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import typer
 
-from metalore.autoscale import AutoscaleError, Controller, Forecast, Logic, Safety, Tick, Usage, make_recommender
+from metalore.autoscale import AutoscaleError, Controller, Logic, Safety, Tick, Usage, make_recommender
 from metalore.autoscale.errors import unknown
 from metalore.autoscale.kubernetes import (
     Act,
@@ -33,6 +34,8 @@ from metalore.autoscale.kubernetes.usage import ZoneMetrics
 from metalore.autoscale.metrics import LoopMetrics
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.registry import read_recommender
+from metalore.cli._forecasts import StreamedForecast
+from metalore.cli._intents import with_intents
 from metalore.zone.server import PROMETHEUS_TEXT, Answer, Pages
 
 if TYPE_CHECKING:
@@ -113,6 +116,7 @@ def run(
     interval_s: float,
     usage: str,
     forecaster: str | None,
+    intents: Path | None,
     settings: Sequence[str],
     namespace: str | None,
     kubeconfig: str | None,
@@ -144,6 +148,8 @@ def run(
         pulse = _Pulse(LATE_TICKS * interval_s + cast.backoff.patience_s, election)
         metrics = LoopMetrics(safety, interval_s, leads=(lambda: election.leads) if apply else None)
 
+        forecast = _forecast(forecaster, Usage.nothing(zones.zones, interval_s))
+
         def report(tick: Tick) -> None:
             metrics.report(tick)
             pulse.beat(tick)
@@ -154,7 +160,7 @@ def run(
             ZoneMetrics(zones.zones, usage, clock.now, interval_s=interval_s),
             clock,
             interval_s=interval_s,
-            forecast=_forecast(forecaster, Usage.nothing(zones.zones, interval_s)),
+            forecast=with_intents(intents, forecast, zones.zones, metrics.intent),
             report=report,
         )
         typer.echo(f"{len(zones.zones)} zones in namespace {cluster.namespace}; {'acts' if apply else 'a dry run'}")
@@ -163,10 +169,9 @@ def run(
             controller.run(None if ticks is None else ticks - 1)
 
 
-def _forecast(folder: str | None, nothing: Usage) -> Forecast | None:
+def _forecast(folder: str | None, nothing: Usage) -> StreamedForecast | None:
     if folder is None:
         return None
-    from metalore.cli._forecasts import StreamedForecast
     from metalore.forecast.checkpoint import load_forecaster
     from metalore.forecast.stream import Stream
 

@@ -90,6 +90,10 @@ KeptForecaster = Annotated[
         "--forecaster", metavar="FOLDER", help="A kept forecaster; in the simulated city also the name of one."
     ),
 ]
+Intents = Annotated[
+    Path | None,
+    typer.Option("--intents", metavar="FILE", help="Announced intents and the policies they would trigger, as JSON."),
+]
 ScenarioName = Annotated[
     str, typer.Option("--scenario", metavar="SCENARIO", help="Of the simulated city: a built-in name or a TOML file.")
 ]
@@ -122,6 +126,7 @@ def autoscale(
     apply: Apply = False,
     recommender: OneRecommender = "forecast",
     forecaster: KeptForecaster = None,
+    intents: Intents = None,
     scenario: ScenarioName = "city-30",
     seed: FirstSeed = 0,
     history: History = 0.25,
@@ -140,7 +145,8 @@ def autoscale(
     """Size zones ahead of demand: compare recommenders, or run one on a cluster or in a simulated city.
 
     Without --apply nothing is changed: a cluster's server checks every change,
-    and what would be done is printed.
+    and what would be done is printed. Of --intents only those count that fit
+    their policy and the forecast; the others are printed with the reason.
 
     [bold]Examples[/bold]
 
@@ -155,7 +161,9 @@ def autoscale(
     if context.invoked_subcommand is not None:
         return
     if actuator == "simulated":
-        _simulate(scenario, seed, history, ticks or _TICKS, interval, safety, recommender, forecaster, apply, drift)
+        _simulate(
+            scenario, seed, history, ticks or _TICKS, interval, safety, recommender, forecaster, intents, apply, drift
+        )
         return
     if actuator != "kubernetes":
         raise typer.BadParameter("it is kubernetes or simulated", param_hint="--actuator")
@@ -168,6 +176,7 @@ def autoscale(
         interval_s=interval,
         usage=usage,
         forecaster=forecaster,
+        intents=intents,
         settings=kubernetes or (),
         namespace=namespace,
         kubeconfig=kubeconfig,
@@ -191,6 +200,7 @@ def _simulate(
     safety: list[str] | None,
     recommender: str,
     forecaster: str | None,
+    intents: Path | None,
     apply: bool,
     drift: bool,
 ) -> None:
@@ -212,6 +222,7 @@ def _simulate(
         seed=seed,
         recommender=recommender,
         forecaster=forecaster or _FORECASTER,
+        intents=intents,
         apply=apply,
         drift=_drift(drift),
     )

@@ -11,7 +11,18 @@ from autoscale.test_controller import FREE, FakeClock, FakeZones
 
 pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
 
-from metalore.autoscale import RESOURCES, Controller, Drift, Forecasts, Logic, Safety, Tick, Usage, make_recommender
+from metalore.autoscale import (
+    RESOURCES,
+    Controller,
+    Drift,
+    Forecasts,
+    Logic,
+    Ruling,
+    Safety,
+    Tick,
+    Usage,
+    make_recommender,
+)
 from metalore.autoscale.metrics import LoopMetrics, exposed
 
 HPA = make_recommender("hpa", unit=(1.0, 100.0, 10.0), target=0.5)
@@ -216,3 +227,12 @@ def test_a_forecaster_that_never_answered_is_missed_by_those_who_need_it(name: s
     rule = make_recommender(name)
     Controller(Logic(rule, HPA, FREE), loop.zones, loop._observe, loop.clock, report=loop.metrics.report).tick()
     assert loop.value("metalore_forecast_age_seconds") == (np.inf if name == "forecast" else None)
+
+
+def test_intents_are_counted_by_what_became_of_them() -> None:
+    loop = Loop()
+    assert loop.value("metalore_intents_total", outcome="accepted") == 0
+    for accepted in (False, True, False):
+        loop.metrics.intent(Ruling(accepted, "because"))
+    assert loop.value("metalore_intents_total", outcome="accepted") == 1
+    assert loop.value("metalore_intents_total", outcome="rejected") == 2
