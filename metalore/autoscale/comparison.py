@@ -38,6 +38,8 @@ MEASURES = {
     "slo_violations": "part of zone-intervals with requests whose mean latency is above the target, or none completed",
     "slo_floor": "the same with as much as safety allows all the time: what no size avoids",
     "lost_requests": "part of all requests that was lost",
+    "aori_s": "mean age of request information, over completed requests, s",
+    "aosi_s": "mean age of sensor information, over completed requests that a sensor's update served, s",
     "cpu_slack": "mean of (given - used) / given",
     "memory_slack": "the same of memory",
     "core_hours": "cores given, times hours, all zones",
@@ -309,6 +311,8 @@ def measures(rows: Sequence[Row], plan: Plan, demand: Demand) -> Result:
         "slo_violations": _violations(column, plan),
         "slo_floor": demand.violations,
         "lost_requests": _ratio(column["lost"].sum(), column["requests"].sum()),
+        "aori_s": _weighted(column, "aori_s"),
+        "aosi_s": _weighted(column, "aosi_s"),
         "cpu_slack": float((1 - column["cpu_cores"] / column["given_cores"]).mean()),
         "memory_slack": float((1 - column["memory_mb"] / column["given_mb"]).mean()),
         "core_hours": float(core_hours),
@@ -341,13 +345,21 @@ def _violations(column: Mapping[str, np.ndarray], plan: Plan) -> float:
     return _ratio(late.sum(), asked.sum())
 
 
+def _weighted(column: Mapping[str, np.ndarray], name: str) -> float:
+    """Mean of a column over completed requests."""
+    weights = np.where(np.isnan(column[name]), 0.0, column["completed"])
+    return _ratio((np.nan_to_num(column[name]) * weights).sum(), weights.sum())
+
+
 def _judged(column: Mapping[str, np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Where there were requests, and where they were late, [t, z]."""
     asked = (column["requests"] > 0) | (column["completed"] > 0)
     return asked, asked & ~(column["latency_ms"] <= plan.latency_target_ms)  # NaN: nothing was completed
 
 
-_COLUMNS = ("requests", "completed", "latency_ms", "lost", "cpu_cores", "memory_mb", "given_cores", "given_mb")
+_COLUMNS = (
+    "requests", "completed", "latency_ms", "lost", "aori_s", "aosi_s", "cpu_cores", "memory_mb", "given_cores", "given_mb",
+)  # fmt: skip
 _SHOWN = ("given_cores", "cpu_cores", "given_mb", "memory_mb", "latency_ms")
 
 

@@ -46,7 +46,9 @@ ForecasterName = Annotated[
         "--forecaster", metavar="FOLDER|NAME", help="A kept forecaster, or one that is fitted to the history."
     ),
 ]
-PolicyName = Annotated[str, typer.Option("--policy", metavar="NAME", help="What splits bandwidth and compute.")]
+PolicyName = Annotated[
+    str, typer.Option("--policy", metavar="NAME", help="What splits bandwidth and compute: a rule, or a folder.")
+]
 Target = Annotated[float, typer.Option("--target-ms", metavar="MS", help="Mean latency that is still good.")]
 Delay = Annotated[float, typer.Option("--delay", metavar="S", help="Seconds until a decision takes effect.")]
 Interval = Annotated[float, typer.Option("--interval", metavar="S", help="Seconds from decision to decision.")]
@@ -284,17 +286,18 @@ def compare(
     from metalore.cli._experiment import say
     from metalore.cli._forecasts import forecaster_of
     from metalore.cli.record import progress_bar
-    from metalore.policies import make_policy
+    from metalore.cli._judging import contestant
 
+    city = with_settings(scenario, settings)
     plan = Plan(
-        scenario=with_settings(scenario, settings),
+        scenario=city,
         days=days,
         history_days=history,
         interval_s=interval,
         delay_s=delay,
         latency_target_ms=target_ms,
         safety=safety_of(safety or ()),
-        policy=make_policy(policy),
+        policy=contestant(policy, [city]).policy,
     )
     candidates = {text: candidate(text, plan.scenario) for text in recommender or COMPARED}
     options = {
@@ -302,7 +305,7 @@ def compare(
         "forecaster": forecaster, "policy": policy, "target-ms": target_ms, "delay": delay, "interval": interval,
         "safety": safety, "break": breaks, "drift": drift or None, "reference": reference, "set": settings, "out": out,
     }  # fmt: skip
-    asking = [name for name in candidates if name.startswith("forecast")]  # for forecasts
+    asking = [name for name in candidates if name.partition(":")[0] in ("forecast", "agent")]  # for forecasts
     if (drift or breaks) and not asking:
         raise AutoscaleError("--drift and --break are about forecasts, and no --recommender asks for them")
     drifts = {name + WITH_DRIFT: Drift() for name in asking if drift}
