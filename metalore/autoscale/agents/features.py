@@ -16,7 +16,18 @@ import numpy as np
 from metalore.autoscale.agents.ranges import Ranges
 from metalore.autoscale.errors import AutoscaleError, unknown
 
-FEATURES = ("forecast", "allocation", "quantiles", "telemetry", "error", "calendar", "announced", "budget", "up")
+FEATURES = (
+    "forecast",
+    "allocation",
+    "load",
+    "quantiles",
+    "telemetry",
+    "error",
+    "calendar",
+    "announced",
+    "budget",
+    "up",
+)
 """Blocks by name; the first two are what the published work shows."""
 DEFAULT = ("forecast", "allocation")
 RECENT = ("cpu_cores", "memory_mb", "bandwidth_mbps", "latency_ms", "packet_loss")
@@ -104,6 +115,7 @@ class Observer:
             "forecast": targets * h,
             "quantiles": targets * h,
             "allocation": 3,
+            "load": 6,
             "telemetry": len(RECENT) * self.recent,
             "error": 1,
             "calendar": 3,
@@ -139,6 +151,12 @@ class Observer:
     def _allocation(self, look: Look) -> np.ndarray:
         part: np.ndarray = look.given / np.array(self.most)
         return part
+
+    def _load(self, look: Look) -> np.ndarray:
+        """Parts of what is given that were used, and that the nearest 0.9 quantile would use."""
+        used = _there(look.recent, "recent telemetry")[..., -1, :3]
+        ahead = _there(look.forecast, "forecast")[..., 0, :3, 1]
+        return np.concatenate([used / look.given, ahead / look.given], axis=-1)
 
     def _telemetry(self, look: Look) -> np.ndarray:
         recent = _there(look.recent, "recent telemetry")

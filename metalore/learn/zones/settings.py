@@ -12,7 +12,7 @@ CITY_RANGES = {
     "bandwidth_mbps": (10.0, 400.0, 10.0),
 }
 """For `city-30` with all its people, whose zones want up to 6 cores."""
-DEPLOYED = ("forecast", "quantiles", "allocation", "telemetry", "error", "calendar")
+DEPLOYED = ("forecast", "quantiles", "allocation", "load", "telemetry", "error", "calendar")
 """Features that the autoscaler can show too."""
 
 
@@ -51,9 +51,8 @@ _PPO = {
 PRESETS: dict[str, ZoneTraining] = {
     "dqn": ZoneTraining(
         algorithm="dqn",
-        steps=600_000,
-        num_envs=64,
-        environment=_FEATURES | {"starts_anywhere": True},
+        steps=1_000_000,
+        environment=_FEATURES,
         hyperparameters={
             "buffer_size": 200_000,
             "learning_starts": 6_400,
@@ -61,19 +60,20 @@ PRESETS: dict[str, ZoneTraining] = {
             "gradient_steps": 4,
             "batch_size": 256,
             "learning_rate": 5e-4,
-            "gamma": 0.95,
-            "exploration_fraction": 0.3,
-            "exploration_final_eps": 0.03,
-            "target_update_interval": 640,
+            "n_steps": 5,
+            "gamma": 0.9,
+            "exploration_fraction": 0.4,
+            "exploration_final_eps": 0.02,
+            "target_update_interval": 6_400,
         },
     ),
-    "ppo": ZoneTraining(environment=_FEATURES | {"starts_anywhere": True}, hyperparameters=_PPO),
+    "ppo": ZoneTraining(environment=_FEATURES, hyperparameters=_PPO),
     "shared": ZoneTraining(
-        agents="shared", num_envs=8, steps=1_500_000, environment=_FEATURES | {"starts_anywhere": True},
+        agents="shared", num_envs=8, steps=1_500_000, environment=_FEATURES,
         hyperparameters=_PPO,
     ),
     "independent": ZoneTraining(
-        agents="independent", num_envs=8, steps=1_500_000, environment=_FEATURES | {"starts_anywhere": True},
+        agents="independent", num_envs=8, steps=1_500_000, environment=_FEATURES,
         hyperparameters=_PPO,
     ),
 }  # fmt: skip

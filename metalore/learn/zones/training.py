@@ -143,21 +143,31 @@ class _Run:
 
     def _model(self) -> Any:
         training = self.training
+        options = dict(training.hyperparameters)
+        if "learning_rate" in options:
+            options["learning_rate"] = self._falling(options["learning_rate"])
         try:
             if training.algorithm == "dqn":
                 return DQN(
-                    "MlpPolicy", self.env, seed=self.seed, device="cpu", **training.hyperparameters,
+                    "MlpPolicy", self.env, seed=self.seed, device="cpu", **options,
                     policy_kwargs={"net_arch": list(training.hidden)},
                 )  # fmt: skip
             policy, kwargs = "MlpPolicy", {"net_arch": list(training.hidden)}
             if training.agents == "independent":
                 policy = IndependentPolicy  # type: ignore[assignment]
                 kwargs = {"zones": self.demand.num_zones, "hidden": training.hidden}  # type: ignore[dict-item]
-            return MaskablePPO(
-                policy, self.env, seed=self.seed, device="cpu", policy_kwargs=kwargs, **training.hyperparameters
-            )
+            return MaskablePPO(policy, self.env, seed=self.seed, device="cpu", policy_kwargs=kwargs, **options)
         except TypeError as error:
             raise TrainError(f"{training.algorithm} does not take these hyperparameters: {error}") from None
+
+    def _falling(self, rate: float) -> Callable[[float], float]:
+        """A learning rate that falls to a tenth over the whole run; the library's own count begins anew each round."""
+
+        def now(_: float) -> float:
+            done = self.model.num_timesteps if hasattr(self, "model") else 0
+            return rate * max(1.0 - 0.9 * done / self.training.steps, 0.1)
+
+        return now
 
     # -- rounds --------------------------------------------------------------------------------------------------------
 
@@ -171,8 +181,6 @@ class _Run:
         target = round(training.steps * (self.state.round + 1) / training.rounds)
         steps = max(target - self.model.num_timesteps, 1)
         options = {"use_masking": training.masked} if training.algorithm == "ppo" else {}
-        if training.algorithm == "dqn":  # exploration falls over the whole run, not over each round
-            self.model._total_timesteps = training.steps
         self.model.learn(
             steps, callback=_Told(self.progress, training.steps), reset_num_timesteps=self.state.round == 0,
             **options,
@@ -248,6 +256,9 @@ class _Told(BaseCallback):
     def __init__(self, progress: Progress, total: int) -> None:
         super().__init__()
         self._progress, self._total = progress, total
+
+    def _on_training_start(self) -> None:
+        self.model._total_timesteps = self._total  # exploration falls over the whole run, not over each round
 
     def _on_step(self) -> bool:
         self._progress(min(self.num_timesteps, self._total), None)

@@ -92,7 +92,7 @@ def test_it_learns_what_keeping_everything_does_not_know(demand: Demand, tmp_pat
     reward = {"latency": 0.0, "overload": 0.0, "loss": 0.0, "age": 0.0, "change": 0.0, "cost": 1.0}
     settings = ENVIRONMENT | {"reward": reward, "starts_anywhere": True}
     result = train_zones(
-        demand, training(steps=12_000, environment=settings, num_envs=32, hyperparameters=PPO | {"n_epochs": 8}),
+        demand, training(steps=6_400, environment=settings, num_envs=32, hyperparameters=PPO | {"batch_size": 128, "n_epochs": 4}),
         tmp_path / "agent", seed=1,
     )  # fmt: skip
     core = ZoneCore(FluidZones(demand, 16, single=True), ZoneSettings().updated(**settings))
