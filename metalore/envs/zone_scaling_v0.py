@@ -168,12 +168,10 @@ class ZoneScalingParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return {agent: seen[z] for z, agent in enumerate(self.possible_agents)}
 
     def _masks(self) -> np.ndarray:
-        mask = flat_mask(self.core.mask(), self._multi)[0]
+        mask: np.ndarray = flat_mask(self.core.mask(), self._multi)[0]
         if not self.core.settings.offload:
             return mask
-        offload = self.core.offload[0]
-        more_or_less = np.stack([offload > 0, np.ones(len(offload), bool), offload < 0.5], axis=-1)
-        return np.concatenate([mask, more_or_less], axis=-1)
+        return np.concatenate([mask, self.core.offload_mask()[0]], axis=-1)
 
     def render(self) -> None:
         """Nothing is drawn."""

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from metalore.fluid.demand import Demand, FluidError
+from metalore.fluid.demand import USED, Demand, FluidError
 
 Ahead = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From the rows that come next [e] and the zones' numbers [e, z] to forecasts [e, z, h, r, q], NaN where there are none.
+"""From the rows that come next [e] and the zones' numbers [e, z] to forecasts [e, z, h, r, q]; NaN: none.
 
 Nothing but what lies before those rows may be looked at, but for foresight."""
 
@@ -41,7 +41,7 @@ def forecasts_of(name: str, demand: Demand, horizons: Sequence[int]) -> Ahead:
     if name == "last-value":
         return _LastValue(demand, horizons)
     if name == "none":
-        return _nothing(len(horizons))
+        return _Nothing(len(horizons))
     if not Path(name).is_dir():
         raise FluidError(
             f"forecast is {name!r}; it can be {', '.join(NAMES)}, or a folder of `metalore forecast train`"
@@ -50,11 +50,14 @@ def forecasts_of(name: str, demand: Demand, horizons: Sequence[int]) -> Ahead:
     return made
 
 
-def _nothing(horizons: int) -> Ahead:
-    def nothing(rows: np.ndarray, zone_of: np.ndarray) -> np.ndarray:
-        return np.full((*zone_of.shape, horizons, 4, len(LEVELS)), np.nan)
+class _Nothing:
+    """No forecasts."""
 
-    return nothing
+    def __init__(self, horizons: int) -> None:
+        self._horizons = horizons
+
+    def __call__(self, rows: np.ndarray, zone_of: np.ndarray) -> np.ndarray:
+        return np.full((*zone_of.shape, self._horizons, len(USED), len(LEVELS)), np.nan)
 
 
 class _Foresight:

@@ -43,10 +43,11 @@ class Ranges:
         for name, values in zip(RESOURCES, self.rows, strict=True):
             if len(values) != 3 or not 0 < values[0] < values[1] or not values[2] > 0:
                 raise AutoscaleError(f"the range of {name} is {values}; it needs 0 < least < most, and a step above 0")
-            steps = (values[1] - values[0]) / values[2]
+            least, most, step = values
+            steps = (most - least) / step
             if abs(steps - round(steps)) > 1e-6:
                 raise AutoscaleError(
-                    f"the range of {name} from {values[0]:g} to {values[1]:g} is no whole number of steps of {values[2]:g}"
+                    f"the range of {name} from {least:g} to {most:g} is no whole number of steps of {step:g}"
                 )
 
     @property
