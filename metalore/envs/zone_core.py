@@ -194,6 +194,8 @@ class ZoneCore:
                 "the world draws its own requests, where they are asked: drift and crowds are settings of its scenario "
                 "(city.drift, city.flash_crowds); take the fluid for disturbances and offload"
             )
+        if len(settings.budget) != 3:
+            raise FluidError(f"the budget {settings.budget} must have three numbers: cores, MB, Mbit/s")
         least = self.ranges.least * self.zones.num_zones
         if (least > settings.budget).any():
             raise FluidError(
@@ -330,9 +332,12 @@ class ZoneCore:
     def _look_ahead(self, chosen: np.ndarray) -> None:
         at = np.minimum(self.t[chosen], self.settings.intervals - 1)
         rows = np.maximum(self.zones.row[chosen] - self._age[at, chosen], 0)
-        self._forecast[chosen] = (
-            self._ahead(rows, self.zones.zone_of[chosen]) * self._bias[chosen][:, :, None, None, None]
-        )
+        try:
+            ahead = self._ahead(rows, self.zones.zone_of[chosen])
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise FluidError(f"the forecasts of {self.settings.forecast!r} failed: {reason}") from error
+        self._forecast[chosen] = ahead * self._bias[chosen][:, :, None, None, None]
 
     # -- seeing --------------------------------------------------------------------------------------------------------
 

@@ -208,8 +208,11 @@ class ZoneScalingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Resize, run an interval, observe, reward; begin anew where an episode was over."""
-        over = self._over.copy()
-        stepped = self.core.step(moves_of(np.asarray(actions)[:, None], self._multi))
+        over, actions = self._over.copy(), np.asarray(actions)
+        most = 2 if self._multi else len(MOVES) - 1
+        if actions.shape != self.action_space.shape or not ((actions >= 0) & (actions <= most)).all():
+            raise ValueError(f"the actions are {actions.tolist()!r}; they must lie in {self.action_space}")
+        stepped = self.core.step(moves_of(actions[:, None], self._multi))
         self._over = stepped.truncated & ~over
         if over.any():
             self.core.reset(None, np.flatnonzero(over))

@@ -139,6 +139,9 @@ class ZoneScalingParallelEnv(ParallelEnv[str, np.ndarray, Any]):
             raise ValueError(f"{wrong}; every agent in `agents` needs one, and nobody else may have one")
         if not everybody:
             return {}, {}, {}, {}, {}
+        for agent in everybody:
+            if not self.action_spaces[agent].contains(actions[agent]):
+                raise ValueError(f"{agent} does {actions[agent]!r}; it must lie in {self.action_spaces[agent]}")
         rows = np.stack([np.asarray(actions[agent]) for agent in everybody])[None]
         moves = moves_of(rows[..., :3] if self._multi else rows, self._multi)
         offload = rows[..., 3] - 1 if self.core.settings.offload else None

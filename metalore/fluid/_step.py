@@ -59,7 +59,7 @@ SIZES = ("update_mbit", "update_gcycle", "base_mb", "per_user_mb", "per_job_mb",
 _U_DATA, _U_WORK, _BASE, _PER_USER, _PER_JOB, _PERIOD, _BAND_SHARE, _COMPUTE_SHARE, _STEP = range(len(SIZES))
 
 _STREAM = 64  # far from the streams of the world
-_CRUMB = 1e-9  # less than that waits because sums are rounded
+_CRUMB = 1e-9  # less than that is there because sums are rounded
 _EXACT = 4  # so many exponential sizes are drawn one by one; more are nearly normal
 _SOURCES = [Path(__file__), *sorted((Path(__file__).parents[1] / "world").glob("random.py"))]
 _DIGEST = int(hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES)).hexdigest()[:12], 16)
@@ -113,6 +113,14 @@ def _clear(ring: Any, slot: Any) -> Any:
 
 
 @njit
+def _part(waiting: Any, budget: Any) -> Any:
+    """Of what waits, that a budget is enough for."""
+    if waiting <= budget + _CRUMB:
+        return 1.0
+    return budget / waiting if budget > _CRUMB else 0.0
+
+
+@njit
 def _send(ring: Any, head: Any, q: Any, t: Any, budget: Any, room: Any) -> Any:
     """Data over the air, oldest first.
 
@@ -123,10 +131,10 @@ def _send(ring: Any, head: Any, q: Any, t: Any, budget: Any, room: Any) -> Any:
     while head[q, AIR_HEAD] <= t:
         slot = _slot(q, head[q, AIR_HEAD])
         waiting, jobs = ring[slot, AIR_MBIT], ring[slot, AIR_JOBS]
-        part = 1.0 if waiting <= budget else budget / waiting
+        part = _part(waiting, budget)
         if jobs > 0.0:
             jobs *= part
-            admitted = min(jobs, max(room - arrived, 0.0))
+            admitted = min(jobs, room - arrived) if room - arrived > _CRUMB else 0.0
             work = part * ring[slot, AIR_GCYCLE]
             kept = work * (admitted / jobs) if jobs > 0.0 else 0.0
             ring[slot, IN_JOBS] += admitted
@@ -138,7 +146,7 @@ def _send(ring: Any, head: Any, q: Any, t: Any, budget: Any, room: Any) -> Any:
             refused += jobs - admitted
             parts += admitted * min((sent + part * waiting) / whole, 1.0) if whole > 0.0 else 0.0
         sent += part * waiting
-        budget -= part * waiting
+        budget = max(budget - part * waiting, 0.0)
         if part < 1.0:
             ring[slot, AIR_MBIT] -= part * waiting
             break
@@ -152,8 +160,8 @@ def _process(ring: Any, head: Any, q: Any, t: Any, budget: Any) -> Any:
     """Work at the server, oldest first.
 
     Gcycle and jobs done; these jobs' latencies in steps, with the part of the step in which they are done, and their
-    ages in whole steps, both summed; and the step in which the newest of them were created. The work of a job that is
-    done now is on average half a job away from that job's end.
+    ages in whole steps, both summed; and the step in which the newest were created of which none is left here. The
+    work of a job that is done now is on average half a job away from that job's end.
     """
     done, jobs_done, latencies, ages, newest = 0.0, 0.0, 0.0, 0.0, -1
     while head[q, IN_HEAD] <= t:
@@ -162,7 +170,7 @@ def _process(ring: Any, head: Any, q: Any, t: Any, budget: Any) -> Any:
         jobs = ring[slot, IN_JOBS]
         if jobs > 0.0:
             waiting, left = ring[slot, IN_GCYCLE], budget - done
-            part = 1.0 if waiting <= left else left / waiting
+            part = _part(waiting, left)
             if part <= 0.0:
                 break
             jobs *= part
@@ -174,9 +182,9 @@ def _process(ring: Any, head: Any, q: Any, t: Any, budget: Any) -> Any:
             ring[slot, IN_GCYCLE] -= work
             done += work
             jobs_done += jobs
-            newest = created
             if part < 1.0:
                 break
+            newest = created
             ring[slot, IN_JOBS] = ring[slot, IN_GCYCLE] = 0.0
         if created >= head[q, AIR_HEAD]:
             break  # the rest of it is still in the air

@@ -42,6 +42,8 @@ class Demand:
         announced: how much an event that is planned, or goes on as planned, multiplies requests; 1: none [t, z].
         used: what zones use when they have plenty [t, z, r]; latency NaN where nothing was completed.
         movement: handovers into a zone per user and minute, for forecasters [t, z]; unset: none.
+        planned: how many planned events people are on their way to, and how many are on, for forecasters: [t', z, 2],
+            t' >= t; unset: there is no calendar.
         base_mb, per_user_mb, per_job_mb: memory of a zone, an attached user, a job at the server.
         core_ghz: Gcycle/s of a core.
         source: where it is from, in words.
@@ -66,6 +68,7 @@ class Demand:
     announced: np.ndarray
     used: np.ndarray
     movement: np.ndarray | None = None
+    planned: np.ndarray | None = None
     base_mb: float = 128.0
     per_user_mb: float = 2.0
     per_job_mb: float = 8.0
@@ -103,7 +106,10 @@ class Demand:
         """Intervals from `first` to before `last`."""
         rows = slice(first, last)
         start_s = float((self.start_s + first * self.interval_s) % WEEK_S)
-        return replace(self, start_s=start_s, **{name: getattr(self, name)[rows] for name in _BY_INTERVAL})
+        planned = None if self.planned is None else self.planned[first:]
+        return replace(
+            self, start_s=start_s, planned=planned, **{name: getattr(self, name)[rows] for name in _BY_INTERVAL}
+        )
 
     def of_zones(self, numbers: np.ndarray | list[int]) -> Demand:
         """Some zones, in that order; a zone may come more than once, under a name of its own then."""
@@ -118,6 +124,7 @@ class Demand:
             zones=tuple(names),
             positions=self.positions[numbers],
             updates=self.updates[numbers],
+            planned=None if self.planned is None else self.planned[:, numbers],
             **{name: getattr(self, name)[:, numbers] for name in _BY_INTERVAL},
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 from metalore.fluid.demand import DAY_S, HOUR_S, Demand, FluidError, city_of
 from metalore.fluid.plenty import with_plenty
 from metalore.scenario import Bernoulli, Scenario, Size, period_steps_of, zone_names
+from metalore.scenario.city import Event
 from metalore.world import World
 
 _FACTORS = ("request_factor", "data_factor", "compute_factor")
@@ -51,6 +52,7 @@ def draw(scenario: Scenario, days: float, seed: int, scale: float) -> Demand:
         floor_s=np.full(shape, _FLOOR_S),
         announced=announced_in(scenario, intervals, city.interval_s),
         used=np.full((*shape, 4), np.nan),
+        planned=planned_in(scenario, intervals, city.interval_s),
         base_mb=scenario.memory.base_mb,
         per_user_mb=scenario.memory.per_user_mb,
         per_job_mb=scenario.memory.per_job_mb,
@@ -111,6 +113,32 @@ def mean_of(size: Size) -> float:
     return max(size.mean, size.minimum)
 
 
+def planned_in(scenario: Scenario, intervals: int, interval_s: float) -> np.ndarray:
+    """Planned events that people are on their way to, and that are on, [t', z, 2]; known for a day beyond the end."""
+    names = zone_names(scenario)
+    times = np.arange(intervals + round(DAY_S / interval_s)) * interval_s
+    planned = np.zeros((len(times), len(names), 2))
+    for event in city_of(scenario).events:
+        since = _since(event, times)
+        near, on = (since >= 0) & (since < event.lead_s), (since >= event.lead_s) & _goes_on(event, since)
+        planned[:, names.index(event.zone)] += np.stack([near, on], axis=-1)
+    return planned
+
+
+def _since(event: Event, times: np.ndarray) -> np.ndarray:
+    """Seconds since people began to come to an event, or to its last repetition; below 0: before the first time."""
+    since = times - (event.from_s - event.lead_s)
+    if event.every_s is None:
+        return since
+    repeated: np.ndarray = np.where(since >= 0, since % event.every_s, since)
+    return repeated
+
+
+def _goes_on(event: Event, since: np.ndarray) -> np.ndarray:
+    goes_on: np.ndarray = (since >= 0) & (since < event.lead_s + event.duration_s)
+    return goes_on
+
+
 def announced_in(scenario: Scenario, intervals: int, interval_s: float) -> np.ndarray:
     """What planned events multiply requests by, from their lead on, [t, z]."""
     city, names = city_of(scenario), zone_names(scenario)
@@ -118,9 +146,6 @@ def announced_in(scenario: Scenario, intervals: int, interval_s: float) -> np.nd
     announced = np.ones((intervals, len(names)))
     for event in city.events:
         z = names.index(event.zone)
-        since = times - (event.from_s - event.lead_s)
-        if event.every_s is not None:
-            since = np.where(since >= 0, since % event.every_s, since)
-        on = (since >= 0) & (since < event.lead_s + event.duration_s)
+        on = _goes_on(event, _since(event, times))
         announced[on, z] = np.maximum(announced[on, z], event.request_factor * event.pull)
     return announced

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from metalore.fluid.demand import DAY_S, HOUR_S, USED, Demand, FluidError
-from metalore.fluid.drawing import announced_in, mean_of, period_s_of, reports_per_s
+from metalore.fluid.drawing import announced_in, mean_of, period_s_of, planned_in, reports_per_s
 from metalore.scenario import Scenario, zone_names
 from metalore.telemetry import Recording
 from metalore.world import World
@@ -75,6 +75,7 @@ def measured(
         announced=announced_in(scenario, len(completed), interval_s) if city else np.ones(completed.shape),
         used=np.stack([column(name) for name in USED], axis=-1),
         movement=np.nan_to_num(column("movement_rate")),
+        planned=planned_in(scenario, len(completed), interval_s) if city else None,
         base_mb=scenario.memory.base_mb,
         per_user_mb=scenario.memory.per_user_mb,
         per_job_mb=scenario.memory.per_job_mb,

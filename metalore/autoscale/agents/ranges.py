@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -55,22 +56,22 @@ class Ranges:
         """In the order of resources."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    @property
+    @cached_property
     def least(self) -> np.ndarray:
         """[r]."""
         return np.array([row[0] for row in self.rows])
 
-    @property
+    @cached_property
     def most(self) -> np.ndarray:
         """[r]."""
         return np.array([row[1] for row in self.rows])
 
-    @property
+    @cached_property
     def step(self) -> np.ndarray:
         """[r]."""
         return np.array([row[2] for row in self.rows])
 
-    @property
+    @cached_property
     def top(self) -> np.ndarray:
         """Highest level of each resource; the lowest is 0, [r]."""
         top: np.ndarray = np.rint((self.most - self.least) / self.step).astype(np.int64)
