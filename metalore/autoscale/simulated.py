@@ -42,6 +42,7 @@ class SimulatedCity(Actuator):
         interval_s: a multiple of the scenario's `step_s`.
         delay_s: from a decision until the zones have what it says; a multiple of `step_s`.
         history: usage before the world's present step, on its clock.
+        efficiency: spectral efficiency of zones that have sent nothing yet, bit/s/Hz, [z] or one for all; 0: not known.
 
     Attributes:
         rows: telemetry of the intervals run so far.
@@ -58,6 +59,7 @@ class SimulatedCity(Actuator):
         interval_s: float = 60.0,
         delay_s: float = 0.0,
         history: Usage | None = None,
+        efficiency: np.ndarray | float = ASSUMED_EFFICIENCY,
     ) -> None:
         scenario = world.scenario
         if world.num_envs != 1:
@@ -70,6 +72,7 @@ class SimulatedCity(Actuator):
         self._reuse = interference.reuse if isinstance(interference := scenario.radio.interference, CoChannel) else 1
         self._waiting: deque[tuple[int, np.ndarray, np.ndarray]] = deque()  # step, what changes, amounts
         self._sent, self._busy = np.zeros((2, len(self.zones)))
+        self._assumed = np.where(np.asarray(efficiency) > 0, efficiency, ASSUMED_EFFICIENCY)
         self._check_memory()
         self._given = self._in_effect()  # with what waits
         self.rows: list[Row] = []
@@ -162,7 +165,7 @@ class SimulatedCity(Actuator):
     def efficiency(self) -> np.ndarray:
         """Measured spectral efficiency of each zone, bit/s/Hz, [z]."""
         measured = np.divide(1e6 * self._sent, self._busy, out=np.zeros(len(self.zones)), where=self._busy > 0)
-        return np.where(measured > 0, measured, ASSUMED_EFFICIENCY)
+        return np.where(measured > 0, measured, self._assumed)
 
     # -- sizes ---------------------------------------------------------------------------------------------------------
 

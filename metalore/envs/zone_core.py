@@ -15,7 +15,7 @@ from metalore.autoscale.agents.features import DEFAULT, RECENT, Look, Observer, 
 from metalore.autoscale.agents.ranges import Ranges
 from metalore.autoscale.agents.reward import Happened, Reward
 from metalore.fluid import Demand, FluidError, Outcome
-from metalore.fluid.ahead import forecasts_of
+from metalore.fluid.ahead import Ahead, forecasts_of
 from metalore.fluid.disturbances import Course, Disturbances
 
 OFFLOAD_STEP, OFFLOAD_MOST = 0.1, 0.5
@@ -111,8 +111,12 @@ def _made(before: Any, value: Any) -> Any:
 
 
 class Zones(Protocol):
-    """What runs zones through intervals: :class:`metalore.fluid.FluidZones`, or a real world."""
+    """What runs zones through intervals: :class:`metalore.fluid.FluidZones`, or a real world.
 
+    `own_demand`: each reset brings a demand of its own, which can be neither multiplied nor handed over.
+    """
+
+    own_demand: bool
     demand: Demand
     num_envs: int
     num_zones: int
@@ -176,7 +180,7 @@ class ZoneCore:
         n = settings.intervals
         self._factor, self._up = np.ones((n, e, z)), np.ones((n, e, z), bool)
         self._announced, self._age, self._bias = np.ones((n, e, z)), np.zeros((n, e), np.int64), np.ones((e, z))
-        self._ahead = forecasts_of(settings.forecast, zones.demand, settings.horizons)
+        self._ahead: Ahead = forecasts_of(settings.forecast, zones.demand, settings.horizons)
         self._forecast = np.full((e, z, len(settings.horizons), 4, 2), np.nan)
 
     def _check(self) -> None:
@@ -187,6 +191,14 @@ class ZoneCore:
                 f"part {settings.part} of a demand of {len(demand)} intervals is shorter than an episode of "
                 f"{settings.intervals}"
             )
+        disturbed = settings.disturbances.drift_sd or settings.disturbances.crowds_per_day
+        if self.zones.own_demand and (disturbed or settings.offload):
+            raise FluidError(
+                "the world draws its own requests, where they are asked: drift and crowds are settings of its scenario "
+                "(city.drift, city.flash_crowds); take the fluid for disturbances and offload"
+            )
+        if len(settings.budget) != 3:
+            raise FluidError(f"the budget {settings.budget} must have three numbers: cores, MB, Mbit/s")
         least = self.ranges.least * self.zones.num_zones
         if (least > settings.budget).any():
             raise FluidError(
@@ -215,6 +227,8 @@ class ZoneCore:
             zones[i] = rng.integers(self.zones.demand.num_zones)
         single = self.shape[1] == 1
         self.zones.reset(self.seeds[chosen], rows, zones if single else None, chosen, self.episodes[chosen])
+        if self.zones.own_demand:
+            self._ahead = forecasts_of(self.settings.forecast, self.zones.demand, self.settings.horizons)
         for i, e in enumerate(chosen):
             self._begin(int(e), rngs[i])
         self.t[chosen], self._error[chosen], self._recent[chosen], self.offload[chosen] = 0, 0.0, np.nan, 0.0
@@ -246,6 +260,10 @@ class ZoneCore:
         mask[..., 0] &= up[..., None]
         mask[..., 2] &= up[..., None]
         return mask
+
+    def offload_mask(self) -> np.ndarray:
+        """Less, as much, more for neighbours: what is allowed, boolean [e, z, 3]."""
+        return np.stack([self.offload > 1e-9, np.ones(self.shape, bool), self.offload < OFFLOAD_MOST - 1e-9], axis=-1)
 
     @property
     def up(self) -> np.ndarray:
@@ -317,9 +335,12 @@ class ZoneCore:
     def _look_ahead(self, chosen: np.ndarray) -> None:
         at = np.minimum(self.t[chosen], self.settings.intervals - 1)
         rows = np.maximum(self.zones.row[chosen] - self._age[at, chosen], 0)
-        self._forecast[chosen] = (
-            self._ahead(rows, self.zones.zone_of[chosen]) * self._bias[chosen][:, :, None, None, None]
-        )
+        try:
+            ahead = self._ahead(rows, self.zones.zone_of[chosen])
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise FluidError(f"the forecasts of {self.settings.forecast!r} failed: {reason}") from error
+        self._forecast[chosen] = ahead * self._bias[chosen][:, :, None, None, None]
 
     # -- seeing --------------------------------------------------------------------------------------------------------
 

@@ -37,8 +37,9 @@ class ZoneScalingEnv(gymnasium.Env[np.ndarray, Any]):
 
     ## Action Space
     `Discrete(27)`: action a moves resources by `metalore.autoscale.agents.MOVES[a]` steps, each -1, 0 or 1; or, with
-    `actions="multi"`, `MultiDiscrete([3, 3, 3])`: 0 lowers, 1 keeps, 2 raises cores, memory, bandwidth. Ranges and steps
-    are `ranges`: 0.1 to 2 cores by 0.1, 128 to 2048 MB by 128, 5 to 200 Mbit/s by 5. What would leave the range keeps.
+    `actions="multi"`, `MultiDiscrete([3, 3, 3])`: 0 lowers, 1 keeps, 2 raises cores, memory, bandwidth. Ranges and
+    steps are `ranges`: 0.1 to 2 cores by 0.1, 128 to 2048 MB by 128, 5 to 200 Mbit/s by 5. What would leave the range
+    keeps.
     `action_masks()` and `info["action_mask"]` are flat and boolean: 27 numbers, or 9.
 
     ## Observation Space
@@ -69,8 +70,8 @@ class ZoneScalingEnv(gymnasium.Env[np.ndarray, Any]):
     Truncated after `intervals` (120), never terminated.
 
     ## Arguments
-    - `demand`: a `metalore.fluid.Demand`, the folder of a recording (`metalore record`), or a city whose demand is drawn
-      (default `"city-30"`: seven days, with two fifths of its people).
+    - `demand`: a `metalore.fluid.Demand`, the folder of a recording (`metalore record`), or a city whose demand is
+      drawn (default `"city-30"`: seven days, with two fifths of its people).
     - `engine`: `"fluid"` or `"world"`; then `demand` is a scenario (default `"one-zone"`).
     - `split`: how requests and updates share: `backlog-proportional` (default) or `fixed:0.5,0.5`; the world takes any
       policy over worlds too.
@@ -167,8 +168,8 @@ class ZoneScalingEnv(gymnasium.Env[np.ndarray, Any]):
 class ZoneScalingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """`metalore/ZoneScaling-v0` as a native batch: `gymnasium.make_vec(..., vectorization_mode="vector_entry_point")`.
 
-    Arguments are those of :class:`ZoneScalingEnv` with the fluid engine, and `num_envs`. A finished environment is reset
-    in the step after (`NextStep`); then its action is not looked at and its reward is 0.
+    Arguments are those of :class:`ZoneScalingEnv` with the fluid engine, and `num_envs`. A finished environment is
+    reset in the step after (`NextStep`); then its action is not looked at and its reward is 0.
     """
 
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -207,8 +208,11 @@ class ZoneScalingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Resize, run an interval, observe, reward; begin anew where an episode was over."""
-        over = self._over.copy()
-        stepped = self.core.step(moves_of(np.asarray(actions)[:, None], self._multi))
+        over, actions = self._over.copy(), np.asarray(actions)
+        most = 2 if self._multi else len(MOVES) - 1
+        if actions.shape != self.action_space.shape or not ((actions >= 0) & (actions <= most)).all():
+            raise ValueError(f"the actions are {actions.tolist()!r}; they must lie in {self.action_space}")
+        stepped = self.core.step(moves_of(actions[:, None], self._multi))
         self._over = stepped.truncated & ~over
         if over.any():
             self.core.reset(None, np.flatnonzero(over))
@@ -255,7 +259,13 @@ def zones_of(demand: Source | None, engine: str, split: Any) -> Zones:
 
         if isinstance(demand, Demand):
             raise FluidError("the world makes its own demand; name a scenario, or take the fluid")
-        return WorldZones(demand or "one-zone", split)
+        world = WorldZones("one-zone" if demand is None else demand, split)
+        if world.num_zones > 1:
+            raise FluidError(
+                f"scenario {world.scenario.name!r} has {world.num_zones} zones and this environment one; "
+                "take zone_scaling_v0.parallel_env"
+            )
+        return world
     if engine != "fluid":
         raise FluidError(f"engine is {engine!r}; it can be 'fluid' or 'world'")
     return FluidZones(demand_of(demand), single=True, split=Split.read(split))

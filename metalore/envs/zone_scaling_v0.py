@@ -139,6 +139,9 @@ class ZoneScalingParallelEnv(ParallelEnv[str, np.ndarray, Any]):
             raise ValueError(f"{wrong}; every agent in `agents` needs one, and nobody else may have one")
         if not everybody:
             return {}, {}, {}, {}, {}
+        for agent in everybody:
+            if not self.action_spaces[agent].contains(actions[agent]):
+                raise ValueError(f"{agent} does {actions[agent]!r}; it must lie in {self.action_spaces[agent]}")
         rows = np.stack([np.asarray(actions[agent]) for agent in everybody])[None]
         moves = moves_of(rows[..., :3] if self._multi else rows, self._multi)
         offload = rows[..., 3] - 1 if self.core.settings.offload else None
@@ -168,12 +171,10 @@ class ZoneScalingParallelEnv(ParallelEnv[str, np.ndarray, Any]):
         return {agent: seen[z] for z, agent in enumerate(self.possible_agents)}
 
     def _masks(self) -> np.ndarray:
-        mask = flat_mask(self.core.mask(), self._multi)[0]
+        mask: np.ndarray = flat_mask(self.core.mask(), self._multi)[0]
         if not self.core.settings.offload:
             return mask
-        offload = self.core.offload[0]
-        more_or_less = np.stack([offload > 0, np.ones(len(offload), bool), offload < 0.5], axis=-1)
-        return np.concatenate([mask, more_or_less], axis=-1)
+        return np.concatenate([mask, self.core.offload_mask()[0]], axis=-1)
 
     def render(self) -> None:
         """Nothing is drawn."""

@@ -21,6 +21,7 @@ from metalore.world.random import normal_pair, philox, uniform
 REQUEST, UPDATE = range(2)
 AIR_JOBS, AIR_MBIT, AIR_GCYCLE, IN_JOBS, IN_GCYCLE = range(5)
 """Of a slot: jobs at devices, their data and work; jobs at the server, their work."""
+_COLUMNS = 5
 SLOTS = 256
 """Steps after which what still waits is given up."""
 AIR_HEAD, IN_HEAD = range(2)
@@ -40,9 +41,10 @@ OUTCOMES = (
     "resident_mb",
     "twin_age_s",
     "offloaded",
+    "waiting",
 )
-"""Sums over an interval's steps; latency and ages over completed requests."""
-_REQUESTS, _COMPLETED, _LOST, _LATENCY, _AORI, _AOSI, _GCYCLE, _MBIT, _RESIDENT, _TWIN, _OFFLOADED = range(
+"""Sums over an interval's steps, latency and ages over completed requests; `waiting`: requests at its end."""
+_REQUESTS, _COMPLETED, _LOST, _LATENCY, _AORI, _AOSI, _GCYCLE, _MBIT, _RESIDENT, _TWIN, _OFFLOADED, _WAITING = range(
     len(OUTCOMES)
 )
 
@@ -57,22 +59,23 @@ SIZES = ("update_mbit", "update_gcycle", "base_mb", "per_user_mb", "per_job_mb",
 _U_DATA, _U_WORK, _BASE, _PER_USER, _PER_JOB, _PERIOD, _BAND_SHARE, _COMPUTE_SHARE, _STEP = range(len(SIZES))
 
 _STREAM = 64  # far from the streams of the world
+_CRUMB = 1e-9  # less than that is there because sums are rounded
 _EXACT = 4  # so many exponential sizes are drawn one by one; more are nearly normal
 _SOURCES = [Path(__file__), *sorted((Path(__file__).parents[1] / "world").glob("random.py"))]
 _DIGEST = int(hashlib.sha256(b"".join(p.read_bytes() for p in _SOURCES)).hexdigest()[:12], 16)
 
 
 @njit
-def _poisson(mean: Any, u: Any) -> Any:
-    """By inversion; above 30 as a rounded normal number."""
+def _poisson(mean: Any, u0: Any, u1: Any) -> Any:
+    """By inversion of `u0`; above 30 a rounded normal number, of both."""
     if mean <= 0.0:
         return 0.0
     if mean > 30.0:
-        # the quantile of a logistic distribution of that variance: close, and in one line
-        return max(0.0, np.rint(mean + math.sqrt(3.0 * mean) / math.pi * math.log(u / (1.0 - u))))
+        normal, _ = normal_pair(u0, u1)
+        return max(0.0, np.rint(mean + math.sqrt(mean) * normal))
     term = math.exp(-mean)
     total, n = term, 0.0
-    while u > total and n < 200.0:
+    while u0 > total and n < 200.0:
         n += 1.0
         term *= mean / n
         total += term
@@ -81,7 +84,7 @@ def _poisson(mean: Any, u: Any) -> Any:
 
 @njit
 def _work(jobs: Any, mean: Any, normal: Any, seed: Any, step: Any, zone: Any, episode: Any) -> Any:
-    """Sum of so many exponential sizes."""
+    """Sum of so many exponential sizes; of more than four from the normal number."""
     if jobs > _EXACT:
         return max(0.1 * jobs, jobs + math.sqrt(jobs) * normal) * mean
     w0, w1, w2, w3 = philox(seed, step, zone, _STREAM + 1, episode)
@@ -104,22 +107,34 @@ def _slot(q: Any, t: Any) -> Any:
 def _clear(ring: Any, slot: Any) -> Any:
     """Empty a slot; jobs that still were in it."""
     left = ring[slot, AIR_JOBS] + ring[slot, IN_JOBS]
-    for i in range(5):
+    for i in range(_COLUMNS):
         ring[slot, i] = 0.0
     return left
 
 
 @njit
+def _part(waiting: Any, budget: Any) -> Any:
+    """Of what waits, that a budget is enough for."""
+    if waiting <= budget + _CRUMB:
+        return 1.0
+    return budget / waiting if budget > _CRUMB else 0.0
+
+
+@njit
 def _send(ring: Any, head: Any, q: Any, t: Any, budget: Any, room: Any) -> Any:
-    """Data over the air, oldest first; Mbit sent, jobs that arrived, those that found no room, and the work brought."""
-    sent, arrived, refused, brought = 0.0, 0.0, 0.0, 0.0
+    """Data over the air, oldest first.
+
+    Mbit sent, jobs that arrived, those that found no room, the work brought, and the part of this step after which jobs
+    arrived, summed: users of a slot send side by side, and are done together.
+    """
+    sent, arrived, refused, brought, parts, whole = 0.0, 0.0, 0.0, 0.0, 0.0, budget
     while head[q, AIR_HEAD] <= t:
         slot = _slot(q, head[q, AIR_HEAD])
         waiting, jobs = ring[slot, AIR_MBIT], ring[slot, AIR_JOBS]
-        part = 1.0 if waiting <= budget else budget / waiting
+        part = _part(waiting, budget)
         if jobs > 0.0:
             jobs *= part
-            admitted = min(jobs, max(room - arrived, 0.0))
+            admitted = min(jobs, room - arrived) if room - arrived > _CRUMB else 0.0
             work = part * ring[slot, AIR_GCYCLE]
             kept = work * (admitted / jobs) if jobs > 0.0 else 0.0
             ring[slot, IN_JOBS] += admitted
@@ -129,14 +144,15 @@ def _send(ring: Any, head: Any, q: Any, t: Any, budget: Any, room: Any) -> Any:
             brought += kept
             arrived += admitted
             refused += jobs - admitted
+            parts += admitted * min((sent + part * waiting) / whole, 1.0) if whole > 0.0 else 0.0
         sent += part * waiting
-        budget -= part * waiting
+        budget = max(budget - part * waiting, 0.0)
         if part < 1.0:
             ring[slot, AIR_MBIT] -= part * waiting
             break
         ring[slot, AIR_JOBS] = ring[slot, AIR_MBIT] = ring[slot, AIR_GCYCLE] = 0.0
         head[q, AIR_HEAD] += 1
-    return sent, arrived, refused, brought
+    return sent, arrived, refused, brought, parts
 
 
 @njit
@@ -144,7 +160,8 @@ def _process(ring: Any, head: Any, q: Any, t: Any, budget: Any) -> Any:
     """Work at the server, oldest first.
 
     Gcycle and jobs done; these jobs' latencies in steps, with the part of the step in which they are done, and their
-    ages in whole steps, both summed; and the step in which the newest of them were created.
+    ages in whole steps, both summed; and the step in which the newest were created of which none is left here. The
+    work of a job that is done now is on average half a job away from that job's end.
     """
     done, jobs_done, latencies, ages, newest = 0.0, 0.0, 0.0, 0.0, -1
     while head[q, IN_HEAD] <= t:
@@ -153,20 +170,21 @@ def _process(ring: Any, head: Any, q: Any, t: Any, budget: Any) -> Any:
         jobs = ring[slot, IN_JOBS]
         if jobs > 0.0:
             waiting, left = ring[slot, IN_GCYCLE], budget - done
-            part = 1.0 if waiting <= left else left / waiting
+            part = _part(waiting, left)
             if part <= 0.0:
                 break
             jobs *= part
             work = part * waiting
             ages += jobs * (t - created)
-            latencies += jobs * (t - created + ((done + 0.5 * work) / budget if budget > 0.0 else 1.0))
+            ahead = done + 0.5 * (work + waiting / ring[slot, IN_JOBS])
+            latencies += jobs * (t - created + (ahead / budget if budget > 0.0 else 1.0))
             ring[slot, IN_JOBS] -= jobs
             ring[slot, IN_GCYCLE] -= work
             done += work
             jobs_done += jobs
-            newest = created
             if part < 1.0:
                 break
+            newest = created
             ring[slot, IN_JOBS] = ring[slot, IN_GCYCLE] = 0.0
         if created >= head[q, AIR_HEAD]:
             break  # the rest of it is still in the air
@@ -179,12 +197,12 @@ def _share(fixed: Any, requests: Any, updates: Any) -> Any:
     if fixed >= 0.0:
         return fixed
     waiting = requests + updates
-    return requests / waiting if waiting > 0.0 else 0.5
+    return requests / waiting if waiting > _CRUMB else 0.5
 
 
 @njit
 def _turn(ring: Any, head: Any, backlog: Any, n: Any, t: Any, sizes: Any, out: Any) -> Any:
-    """Give up what waited since the slot of this step was last used; the share of the band for requests."""
+    """Give up what waited since the slot of this step was last used; requests' shares of band and compute."""
     for kind in range(2):
         q = 2 * n + kind
         slot = _slot(q, t)
@@ -195,14 +213,16 @@ def _turn(ring: Any, head: Any, backlog: Any, n: Any, t: Any, sizes: Any, out: A
         out[n, _LOST] += left if kind == REQUEST else 0.0
         for h in range(2):
             head[q, h] = max(head[q, h], t - SLOTS + 1)
-    return _share(sizes[_BAND_SHARE], backlog[2 * n, MBIT], backlog[2 * n + 1, MBIT])
+    r, u = 2 * n, 2 * n + 1
+    band = _share(sizes[_BAND_SHARE], backlog[r, MBIT], backlog[u, MBIT])
+    return band, _share(sizes[_COMPUTE_SHARE], backlog[r, GCYCLE], backlog[u, GCYCLE])
 
 
 @njit
 def _ask(t: Any, rate: Any, data_mean: Any, work_mean: Any, seed: Any, zone: Any, episode: Any) -> Any:
     """New requests of a zone, their data and work."""
-    w0, w1, w2, _ = philox(seed, t, zone, _STREAM, episode)
-    jobs = _poisson(rate, uniform(w0))
+    w0, w1, w2, w3 = philox(seed, t, zone, _STREAM, episode)
+    jobs = _poisson(rate, uniform(w0), uniform(w3))
     if jobs == 0.0:
         return 0.0, 0.0, 0.0
     data, work = normal_pair(uniform(w1), uniform(w2))
@@ -225,7 +245,7 @@ def _take(ring: Any, backlog: Any, n: Any, t: Any, jobs: Any, mbit: Any, gcycle:
 
 @njit
 def _serve(ring: Any, head: Any, backlog: Any, fresh: Any, n: Any, t: Any, load: Any, sizes: Any, given: Any, up: Any,
-           share: Any, out: Any) -> None:  # fmt: skip
+           band: Any, compute: Any, out: Any) -> None:  # fmt: skip
     """One step of a zone after requests have come."""
     step_s, half_period = sizes[_STEP], 0.5 * (sizes[_PERIOD] - 1.0)
     r, u = 2 * n, 2 * n + 1
@@ -236,19 +256,21 @@ def _serve(ring: Any, head: Any, backlog: Any, fresh: Any, n: Any, t: Any, load:
         return
     _report(ring, backlog, u, t, load[n, _UPDATES], sizes)
     users_mb = sizes[_BASE] + sizes[_PER_USER] * load[n, _USERS]
+    before = backlog[r, JOBS]
+    on_air = 0.0  # part of the step that a request which has just come took to come
     for q in range(r, u + 1):
-        budget = (share if q == r else 1.0 - share) * given[n, BANDWIDTH] * step_s
+        budget = (band if q == r else 1.0 - band) * given[n, BANDWIDTH] * step_s
         room = max((given[n, MEMORY] - users_mb) / sizes[_PER_JOB] - backlog[r, JOBS] - backlog[u, JOBS], 0.0)
-        sent, arrived, refused, brought = _send(ring, head, q, t, budget, room)
+        sent, arrived, refused, brought, parts = _send(ring, head, q, t, budget, room)
         backlog[q, MBIT] = max(backlog[q, MBIT] - sent, 0.0)
         backlog[q, GCYCLE] += brought
         backlog[q, JOBS] += arrived
         out[n, _MBIT] += sent
-        out[n, _LOST] += refused if q == r else 0.0
-    out[n, _RESIDENT] += users_mb + sizes[_PER_JOB] * (backlog[r, JOBS] + backlog[u, JOBS])
-    part = _share(sizes[_COMPUTE_SHARE], backlog[r, GCYCLE], backlog[u, GCYCLE])
+        if q == r:
+            out[n, _LOST] += refused
+            on_air = parts / arrived if arrived > 0.0 else 0.0
     for q in range(r, u + 1):
-        budget = (part if q == r else 1.0 - part) * given[n, CPU] * step_s
+        budget = (compute if q == r else 1.0 - compute) * given[n, CPU] * step_s
         done, jobs, latencies, ages, newest = _process(ring, head, q, t, budget)
         backlog[q, GCYCLE] = max(backlog[q, GCYCLE] - done, 0.0)
         backlog[q, JOBS] = max(backlog[q, JOBS] - jobs, 0.0)
@@ -257,9 +279,11 @@ def _serve(ring: Any, head: Any, backlog: Any, fresh: Any, n: Any, t: Any, load:
             fresh[n] = max(fresh[n], newest)
         elif jobs > 0.0:
             out[n, _COMPLETED] += jobs
+            latencies += max(jobs - before, 0.0) * on_air
             out[n, _LATENCY] += latencies * step_s + jobs * load[n, _FLOOR]
             out[n, _AORI] += ages * step_s + jobs * load[n, _FLOOR]
             out[n, _AOSI] += jobs * step_s * abs(t - ages / jobs - fresh[n] + half_period)
+    out[n, _RESIDENT] += users_mb + sizes[_PER_JOB] * (backlog[r, JOBS] + backlog[u, JOBS])
     out[n, _TWIN] += step_s * (t - fresh[n] + half_period)
 
 
@@ -304,12 +328,12 @@ def _lose_all(ring: Any, head: Any, backlog: Any, n: Any, t: Any, out: Any) -> N
 
 @njit
 def _run_together(ring: Any, head: Any, backlog: Any, fresh: Any, t0: Any, steps: Any, load: Any, sizes: Any,
-                  given: Any, up: Any, offload: Any, neighbours: Any, weights: Any, seed: Any, episode: Any, zone_of: Any,
-                  first: Any, some: Any, last: Any, shares: Any, out: Any) -> None:  # fmt: skip
-    """An interval of the zones `some` to `last`; `first` is the first one of their environment."""
+                  given: Any, up: Any, offload: Any, neighbours: Any, weights: Any, seed: Any, episode: Any,
+                  zone_of: Any, first: Any, some: Any, last: Any, shares: Any, out: Any) -> None:  # fmt: skip
+    """An interval of the zones from `some` to before `last`; `first` is the first one of their environment."""
     for t in range(t0, t0 + steps):
         for n in range(some, last):
-            shares[n - some] = _turn(ring, head, backlog, n, t, sizes, out)
+            shares[n - some, 0], shares[n - some, 1] = _turn(ring, head, backlog, n, t, sizes, out)
         for n in range(some, last):
             jobs, mbit, gcycle = _ask(t, load[n, _RATE], load[n, _DATA], load[n, _WORK], seed, zone_of[n], episode)
             out[n, _REQUESTS] += jobs
@@ -319,7 +343,20 @@ def _run_together(ring: Any, head: Any, backlog: Any, fresh: Any, t0: Any, steps
                 jobs, gcycle = (1.0 - moved) * jobs, (1.0 - moved) * gcycle
             _take(ring, backlog, n, t, jobs, mbit, gcycle, up[n], out)
         for n in range(some, last):
-            _serve(ring, head, backlog, fresh, n, t, load, sizes, given, up[n], shares[n - some], out)
+            band, compute = shares[n - some, 0], shares[n - some, 1]
+            _serve(ring, head, backlog, fresh, n, t, load, sizes, given, up[n], band, compute, out)
+    for n in range(some, last):
+        out[n, _WAITING] = _waiting(ring, head, 2 * n, t0 + steps)
+
+
+@njit
+def _waiting(ring: Any, head: Any, q: Any, t: Any) -> Any:
+    """Jobs of a queue that are not done, before step t."""
+    jobs = 0.0
+    for created in range(head[q, IN_HEAD], t):
+        slot = _slot(q, created)
+        jobs += ring[slot, AIR_JOBS] + ring[slot, IN_JOBS]
+    return jobs
 
 
 def _compiled() -> Any:
@@ -330,7 +367,7 @@ def _compiled() -> Any:
             episodes, zone_of, out):  # fmt: skip
         _ = digest
         zones = len(given) // len(t)
-        shares = np.empty(zones)
+        shares = np.empty((zones, 2))
         for e in range(len(t)):
             first = e * zones
             together = 1  # one after the other, since each fits into the fastest memory ...

@@ -6,16 +6,17 @@ Axes: `e` environments, `z` zones, `h` horizons (1 is the interval that comes ne
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
-from metalore.fluid.demand import Demand, FluidError
+from metalore.fluid.demand import USED, Demand, FluidError
 
 Ahead = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From the rows that come next [e] and the zones' numbers [e, z] to forecasts [e, z, h, r, q], NaN where there are none.
+"""From the rows that come next [e] and the zones' numbers [e, z] to forecasts [e, z, h, r, q]; NaN: none.
 
 Nothing but what lies before those rows may be looked at, but for foresight."""
 
@@ -41,7 +42,7 @@ def forecasts_of(name: str, demand: Demand, horizons: Sequence[int]) -> Ahead:
     if name == "last-value":
         return _LastValue(demand, horizons)
     if name == "none":
-        return _nothing(len(horizons))
+        return _Nothing(len(horizons))
     if not Path(name).is_dir():
         raise FluidError(
             f"forecast is {name!r}; it can be {', '.join(NAMES)}, or a folder of `metalore forecast train`"
@@ -50,11 +51,14 @@ def forecasts_of(name: str, demand: Demand, horizons: Sequence[int]) -> Ahead:
     return made
 
 
-def _nothing(horizons: int) -> Ahead:
-    def nothing(rows: np.ndarray, zone_of: np.ndarray) -> np.ndarray:
-        return np.full((*zone_of.shape, horizons, 4, len(LEVELS)), np.nan)
+class _Nothing:
+    """No forecasts."""
 
-    return nothing
+    def __init__(self, horizons: int) -> None:
+        self._horizons = horizons
+
+    def __call__(self, rows: np.ndarray, zone_of: np.ndarray) -> np.ndarray:
+        return np.full((*zone_of.shape, self._horizons, len(USED), len(LEVELS)), np.nan)
 
 
 class _Foresight:
@@ -70,23 +74,26 @@ class _Foresight:
 
 
 class _LastValue:
-    """What zones used last, and for the 0.9 quantile what that was exceeded by in nine of ten intervals before.
+    """What zones used last, and for the 0.9 quantile what that was exceeded by at most in nine of ten intervals.
 
-    These offsets are taken from the first seventh of the demand, or its first day if that is more.
+    These offsets are those of the first seventh of the demand, and 0 within it.
     """
 
     def __init__(self, demand: Demand, horizons: Sequence[int]) -> None:
         self._used = demand.used
-        known = max(len(demand) // 7, min(len(demand), round(86_400 / demand.interval_s)))
+        self._known = known = len(demand) // 7
         offsets = []
         for h in horizons:
             rises = demand.used[h:known] - demand.used[: max(known - h, 0)]
             empty = np.zeros(demand.used.shape[1:])
-            offsets.append(np.fmax(np.nanquantile(rises, LEVELS[1], axis=0), 0.0) if len(rises) else empty)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # where nothing was completed, latency is not known
+                offsets.append(np.fmax(np.nanquantile(rises, LEVELS[1], axis=0), 0.0) if len(rises) else empty)
         self._offsets = np.nan_to_num(np.stack(offsets))  # [h, z, r]
 
     def __call__(self, rows: np.ndarray, zone_of: np.ndarray) -> np.ndarray:
         last = self._used[np.maximum(rows - 1, 0)[:, None], zone_of]  # [e, z, r]
         median = np.repeat(last[:, :, None], len(self._offsets), axis=2)
-        upper = median + self._offsets[:, zone_of].transpose(1, 2, 0, 3)
+        offsets = self._offsets[:, zone_of].transpose(1, 2, 0, 3)
+        upper = median + np.where(rows[:, None, None, None] >= self._known, offsets, 0.0)
         return np.stack([median, upper], axis=-1)

@@ -5,17 +5,17 @@ Axes: `t` intervals, `z` zones, `r` columns of :data:`USED`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from metalore.scenario import Scenario, ScenarioError, load, zone_names
+from metalore.scenario import Scenario, load
 from metalore.scenario.city import City
 
 USED = ("cpu_cores", "memory_mb", "bandwidth_mbps", "latency_ms")
 """What forecasts are of, in the order of `Demand.used`."""
+_BY_INTERVAL = ("users", "requests", "request_mbit", "request_gcycle", "floor_s", "announced", "movement", "used")
 WEEK_S, DAY_S, HOUR_S = 604_800.0, 86_400.0, 3600.0
 
 
@@ -41,6 +41,9 @@ class Demand:
         floor_s: mean latency that no size avoids [t, z].
         announced: how much an event that is planned, or goes on as planned, multiplies requests; 1: none [t, z].
         used: what zones use when they have plenty [t, z, r]; latency NaN where nothing was completed.
+        movement: handovers into a zone per user and minute, for forecasters [t, z]; unset: none.
+        planned: how many planned events people are on their way to, and how many are on, for forecasters: [t', z, 2],
+            t' >= t; unset: there is no calendar.
         base_mb, per_user_mb, per_job_mb: memory of a zone, an attached user, a job at the server.
         core_ghz: Gcycle/s of a core.
         source: where it is from, in words.
@@ -64,16 +67,19 @@ class Demand:
     floor_s: np.ndarray
     announced: np.ndarray
     used: np.ndarray
+    movement: np.ndarray | None = None
+    planned: np.ndarray | None = None
     base_mb: float = 128.0
     per_user_mb: float = 2.0
     per_job_mb: float = 8.0
     core_ghz: float = 3.0
     source: str = "made by hand"
-    facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         shape = (len(self), len(self.zones))
-        for name in ("users", "requests", "request_mbit", "request_gcycle", "floor_s", "announced"):
+        if self.movement is None:
+            object.__setattr__(self, "movement", np.zeros(shape))
+        for name in _BY_INTERVAL[:-1]:
             values = getattr(self, name)
             if values.shape != shape:
                 raise FluidError(f"{name} of the demand has the shape {values.shape}; {shape} (intervals, zones) fits")
@@ -99,14 +105,15 @@ class Demand:
     def part(self, first: int, last: int) -> Demand:
         """Intervals from `first` to before `last`."""
         rows = slice(first, last)
-        named = ("users", "requests", "request_mbit", "request_gcycle", "floor_s", "announced", "used")
         start_s = float((self.start_s + first * self.interval_s) % WEEK_S)
-        return replace(self, start_s=start_s, **{name: getattr(self, name)[rows] for name in named})
+        planned = None if self.planned is None else self.planned[first:]
+        return replace(
+            self, start_s=start_s, planned=planned, **{name: getattr(self, name)[rows] for name in _BY_INTERVAL}
+        )
 
     def of_zones(self, numbers: np.ndarray | list[int]) -> Demand:
         """Some zones, in that order; a zone may come more than once, under a name of its own then."""
         numbers = np.asarray(numbers)
-        named = ("users", "requests", "request_mbit", "request_gcycle", "floor_s", "announced", "used")
         seen: dict[str, int] = {}
         names = []
         for z in numbers.tolist():
@@ -117,7 +124,8 @@ class Demand:
             zones=tuple(names),
             positions=self.positions[numbers],
             updates=self.updates[numbers],
-            **{name: getattr(self, name)[:, numbers] for name in named},
+            planned=None if self.planned is None else self.planned[:, numbers],
+            **{name: getattr(self, name)[:, numbers] for name in _BY_INTERVAL},
         )
 
     def neighbours(self, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -152,12 +160,9 @@ class Demand:
         """
         from metalore.fluid.drawing import draw
 
-        scenario = load(scenario)
-        if scenario.city is None:
-            raise FluidError(f"scenario {scenario.name!r} is no city; demand is drawn from [city] settings")
-        if not days > 0:
-            raise FluidError(f"{days} days cannot be drawn; more than 0 can")
-        return draw(scenario, days, seed, scale)
+        if not (days > 0 and scale > 0):
+            raise FluidError(f"{days} days of {scale} times the people cannot be drawn; both must be above 0")
+        return draw(load(scenario), days, seed, scale)
 
     @classmethod
     def recorded(cls, folder: Path | str) -> Demand:
@@ -167,7 +172,7 @@ class Demand:
         over the requests completed, for each zone.
 
         Raises:
-            FluidError: a recording of no city, or of zones that were not up.
+            FluidError: a recording of no city, or of zones that were too small for what was asked of them.
         """
         from metalore.fluid.recorded import read
 
@@ -181,8 +186,5 @@ def city_of(scenario: Scenario) -> City:
         FluidError: there are none.
     """
     if scenario.city is None:
-        raise FluidError(f"scenario {scenario.name!r} is no city")
+        raise FluidError(f"scenario {scenario.name!r} is no city; demand is drawn from [city] settings")
     return scenario.city
-
-
-__all__ = ["USED", "Demand", "FluidError", "ScenarioError", "city_of", "zone_names"]

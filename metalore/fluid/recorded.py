@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from metalore.fluid.demand import DAY_S, HOUR_S, USED, Demand, FluidError
-from metalore.fluid.drawing import announced_in, reports_per_s
-from metalore.scenario import Scenario
+from metalore.fluid.drawing import announced_in, mean_of, period_s_of, planned_in, reports_per_s
+from metalore.scenario import Scenario, zone_names
 from metalore.telemetry import Recording
+from metalore.world import World
 
 _LEAST_COMPLETED = 20
 """Requests of an interval from which their mean size is told; with fewer the zone's usual one counts."""
@@ -27,37 +29,67 @@ def read(folder: Path) -> Demand:
     intervals = len(table) // len(graph.zones)
 
     def column(name: str) -> np.ndarray:
-        return table[name].to_numpy(np.float64).reshape(intervals, len(graph.zones))
+        values: np.ndarray = table[name].to_numpy(np.float64)
+        return values.reshape(intervals, len(graph.zones))
 
     _check_plenty(folder, column("cpu_cores"), column("cpu_capacity_cores"))
-    completed, interval_s = column("completed"), float(recording.card["interval_s"])
-    requests, updates = scenario.users.requests, scenario.sensors.updates
-    work, steady_work = _explained(column("cpu_cores") * scenario.core_ghz * interval_s, completed)
-    data, _ = _explained(column("bandwidth_mbps") * interval_s, completed)
-    latency_s = column("latency_ms") / 1000.0
-    rates = steady_work / interval_s / updates.compute_gcycle.mean
+    world = World(scenario)
+    world.reset(int(recording.card["seed"]))
+    return measured(scenario, column, reports_of(world), float(recording.card["interval_s"]), f"recorded in {folder}")
+
+
+def measured(
+    scenario: Scenario, column: Callable[[str], np.ndarray], reports: np.ndarray, interval_s: float, source: str
+) -> Demand:
+    """Demand of zones that had plenty.
+
+    What a request takes is what was used, less what updates took, for each one completed.
+
+    Args:
+        scenario: what was simulated.
+        column: telemetry by its column's name, [t, z].
+        reports: updates of each zone's sensors per second, [z].
+        interval_s: length of an interval.
+        source: where it is from.
+    """
+    city, requests, updates = scenario.city, scenario.users.requests, scenario.sensors.updates
+    completed, latency_s = column("completed"), column("latency_ms") / 1000.0
+    update_mbit, update_gcycle = mean_of(updates.data_mbit), mean_of(updates.compute_gcycle)
+    work = _each(interval_s * (scenario.core_ghz * column("cpu_cores") - reports * update_gcycle), completed)
+    data = _each(interval_s * (column("bandwidth_mbps") - reports * update_mbit), completed)
+    told = latency_s[~np.isnan(latency_s)]
     return Demand(
-        zones=tuple(graph.zones),
-        positions=np.asarray(graph.positions_m, np.float64),
+        zones=tuple(zone_names(scenario)),
+        positions=np.array([(station.x_m, station.y_m) for station in scenario.stations]),
         interval_s=interval_s,
-        start_s=scenario.city.start_day * DAY_S + scenario.city.start_hour * HOUR_S,
+        start_s=city.start_day * DAY_S + city.start_hour * HOUR_S if city else 0.0,
         users=np.nan_to_num(column("active_users")),
-        requests=column("requests"),
-        request_mbit=_or(data, requests.data_mbit.mean),
-        request_gcycle=_or(work, requests.compute_gcycle.mean),
-        updates=rates,
-        update_mbit=updates.data_mbit.mean,
-        update_gcycle=updates.compute_gcycle.mean,
-        update_period_s=_period_s(scenario),
-        floor_s=_or(latency_s, float(np.nanmedian(latency_s))),
-        announced=announced_in(scenario, intervals, interval_s),
+        requests=column("requests").astype(np.float64),
+        request_mbit=_or(data, mean_of(requests.data_mbit)),
+        request_gcycle=_or(work, mean_of(requests.compute_gcycle)),
+        updates=reports,
+        update_mbit=update_mbit,
+        update_gcycle=update_gcycle,
+        update_period_s=period_s_of(scenario),
+        floor_s=_or(latency_s, float(np.median(told)) if len(told) else 0.0),
+        announced=announced_in(scenario, len(completed), interval_s) if city else np.ones(completed.shape),
         used=np.stack([column(name) for name in USED], axis=-1),
+        movement=np.nan_to_num(column("movement_rate")),
+        planned=planned_in(scenario, len(completed), interval_s) if city else None,
         base_mb=scenario.memory.base_mb,
         per_user_mb=scenario.memory.per_user_mb,
         per_job_mb=scenario.memory.per_job_mb,
         core_ghz=scenario.core_ghz,
-        source=f"recorded in {folder}",
+        source=source,
     )
+
+
+def reports_of(world: World) -> np.ndarray:
+    """Updates of each zone's sensors per second, [z], in a world that has been reset."""
+    stations = world.devices["station"][0, world.scenario.users.count :]
+    there = stations >= 0
+    rates: np.ndarray = np.bincount(stations[there], reports_per_s(world.scenario)[there], world.num_stations)
+    return rates
 
 
 def _check_plenty(folder: Path, used: np.ndarray, had: np.ndarray) -> None:
@@ -69,24 +101,13 @@ def _check_plenty(folder: Path, used: np.ndarray, had: np.ndarray) -> None:
         )
 
 
-def _explained(amounts: np.ndarray, completed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a completed request takes [t, z], NaN where few were, and what is there without any [z].
-
-    The latter is the intercept of a line through the zone's intervals, by least squares.
-    """
-    dx = completed - completed.mean(axis=0)
-    slope = (dx * (amounts - amounts.mean(axis=0))).sum(axis=0) / np.maximum((dx**2).sum(axis=0), 1e-12)
-    steady = np.maximum(amounts.mean(axis=0) - slope * completed.mean(axis=0), 0.0)
+def _each(taken: np.ndarray, completed: np.ndarray) -> np.ndarray:
+    """What a completed request took, from what all of them took [t, z]; NaN where few were."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        each = np.maximum(amounts - steady, 0.0) / completed
-    return np.where(completed >= _LEAST_COMPLETED, each, np.nan), steady
+        each = np.maximum(taken, 0.0) / completed
+    return np.where(completed >= _LEAST_COMPLETED, each, np.nan)
 
 
 def _or(values: np.ndarray, usual: float) -> np.ndarray:
     filled: np.ndarray = np.where(np.isnan(values), usual, values)
     return filled
-
-
-def _period_s(scenario: Scenario) -> float:
-    reports = reports_per_s(scenario)
-    return scenario.sensors.count / reports if reports else scenario.step_s

@@ -69,9 +69,9 @@ class Split:
 class Outcome(NamedTuple):
     """What came of an interval, [e, z] each; means are NaN where nothing was completed.
 
-    `requests`, `completed`, `lost`, `offloaded` count requests; `latency_ms`, `aori_s`, `aosi_s` are means over those
-    completed, `twin_age_s` over steps; `used` [e, z, 4] has the columns of :data:`metalore.fluid.USED`; `users` are
-    attached.
+    `requests`, `completed`, `lost`, `offloaded` count requests, `waiting` those not done at its end; `latency_ms`,
+    `aori_s`, `aosi_s` are means over those completed, `twin_age_s` over steps; `used` [e, z, 4] has the columns of
+    :data:`metalore.fluid.USED`; `users` are attached.
     """
 
     requests: np.ndarray
@@ -102,6 +102,8 @@ class FluidZones:
         row: the interval that comes next, [e].
         zone_of: number in the demand of each environment's zones, [e, z].
     """
+
+    own_demand = False
 
     def __init__(
         self,
@@ -210,7 +212,8 @@ class FluidZones:
         done = completed > 1e-9
 
         def mean(name: str) -> np.ndarray:
-            return np.divide(total(name), completed, out=np.full(completed.shape, np.nan), where=done)
+            means: np.ndarray = np.divide(total(name), completed, out=np.full(completed.shape, np.nan), where=done)
+            return means
 
         latency_ms = 1000.0 * mean("latency_s")
         used = np.stack(
@@ -231,7 +234,7 @@ class FluidZones:
             aori_s=mean("aori_s"),
             aosi_s=mean("aosi_s"),
             twin_age_s=total("twin_age_s") / self.steps,
-            waiting=self._rings[..., 0, :, 0].sum(-1) + self._rings[..., 0, :, 3].sum(-1),
+            waiting=total("waiting"),
             users=users.copy(),
             used=used,
         )

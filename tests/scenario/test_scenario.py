@@ -31,7 +31,15 @@ from metalore.scenario import (
     validated,
 )
 
-BUILT_IN = ["city-30", "four-cells", "smart-city", "smart-city-dynamic", "smart-city-large", "smart-city-small"]
+BUILT_IN = [
+    "city-30",
+    "four-cells",
+    "one-zone",
+    "smart-city",
+    "smart-city-dynamic",
+    "smart-city-large",
+    "smart-city-small",
+]
 
 
 def poisson(mean: float) -> dict[str, Any]:

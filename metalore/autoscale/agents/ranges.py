@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 
@@ -43,10 +44,11 @@ class Ranges:
         for name, values in zip(RESOURCES, self.rows, strict=True):
             if len(values) != 3 or not 0 < values[0] < values[1] or not values[2] > 0:
                 raise AutoscaleError(f"the range of {name} is {values}; it needs 0 < least < most, and a step above 0")
-            steps = (values[1] - values[0]) / values[2]
+            least, most, step = values
+            steps = (most - least) / step
             if abs(steps - round(steps)) > 1e-6:
                 raise AutoscaleError(
-                    f"the range of {name} from {values[0]:g} to {values[1]:g} is no whole number of steps of {values[2]:g}"
+                    f"the range of {name} from {least:g} to {most:g} is no whole number of steps of {step:g}"
                 )
 
     @property
@@ -54,22 +56,22 @@ class Ranges:
         """In the order of resources."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    @property
+    @cached_property
     def least(self) -> np.ndarray:
         """[r]."""
         return np.array([row[0] for row in self.rows])
 
-    @property
+    @cached_property
     def most(self) -> np.ndarray:
         """[r]."""
         return np.array([row[1] for row in self.rows])
 
-    @property
+    @cached_property
     def step(self) -> np.ndarray:
         """[r]."""
         return np.array([row[2] for row in self.rows])
 
-    @property
+    @cached_property
     def top(self) -> np.ndarray:
         """Highest level of each resource; the lowest is 0, [r]."""
         top: np.ndarray = np.rint((self.most - self.least) / self.step).astype(np.int64)
