@@ -358,7 +358,8 @@ def _judged(column: Mapping[str, np.ndarray], plan: Plan) -> tuple[np.ndarray, n
 
 
 _COLUMNS = (
-    "requests", "completed", "latency_ms", "lost", "aori_s", "aosi_s", "cpu_cores", "memory_mb", "given_cores", "given_mb",
+    "requests", "completed", "latency_ms", "lost", "aori_s", "aosi_s", "cpu_cores", "memory_mb", "given_cores",
+    "given_mb",
 )  # fmt: skip
 _SHOWN = ("given_cores", "cpu_cores", "given_mb", "memory_mb", "latency_ms")
 

@@ -285,8 +285,8 @@ def compare(
     from metalore.cli._autoscaling import Comparison, Results
     from metalore.cli._experiment import say
     from metalore.cli._forecasts import forecaster_of
-    from metalore.cli.record import progress_bar
     from metalore.cli._judging import contestant
+    from metalore.cli.record import progress_bar
 
     city = with_settings(scenario, settings)
     plan = Plan(

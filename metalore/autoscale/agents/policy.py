@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +104,8 @@ class AgentPolicy:
             "layers": len(self.layers),
             "masked": self.masked,
             "zones": list(self.zones),
-            "ranges": {name: list(values) for name, values in vars(self.ranges).items()},
-            "observer": {
-                name: list(value) if isinstance(value, tuple) else value for name, value in vars(self.observer).items()
-            },
+            "ranges": asdict(self.ranges),
+            "observer": asdict(self.observer),
             "facts": dict(self.facts),
         }
         folder = Path(folder)
