@@ -97,7 +97,9 @@ def check(experiment: Experiment, folder: Path) -> list[Verdict]:
     if not experiment.numbers:
         raise ReproduceError(f"no number of {experiment.name} is recorded; look at {' and '.join(experiment.figures)}")
     if not folder.is_dir():
-        raise ReproduceError(f"there is no folder {folder}; run metalore reproduce {experiment.name}, or give --results")
+        raise ReproduceError(
+            f"there is no folder {folder}; run metalore reproduce {experiment.name}, or give --results"
+        )
     return [Verdict(number, found_in(folder, number)) for number in experiment.numbers]
 
 

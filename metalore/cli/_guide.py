@@ -50,9 +50,7 @@ def with_experiments(page: str, experiments: Iterable[Experiment]) -> str:
 
 def markdown(experiments: list[Experiment]) -> str:
     """A table of all, and a section about each."""
-    rows = [
-        f"| [`{one.name}`](#{one.name}) | {one.shows} | {one.time} | {one.gpu} |" for one in experiments
-    ]
+    rows = [f"| [`{one.name}`](#{one.name}) | {one.shows} | {one.time} | {one.gpu} |" for one in experiments]
     head = ["| experiment | what it shows | on 2 cores | on a GPU |", "|---|---|---|---|"]
     return "\n".join([*head, *rows, "", *(_section(one) for one in experiments)])
 
@@ -62,7 +60,14 @@ def _section(one: Experiment) -> str:
     runs = [command.replace("{out}", f"results/{one.name}") for command in one.commands]
     itself = f"metalore reproduce {one.name}"
     lines = [f"### {one.name}", "", f"{_sentence(one.shows)} Published in {_link(one.docs)}.", ""]
-    lines += ["```bash", *first, itself, *([f"metalore reproduce --check {one.name}"] if one.numbers else []), "```", ""]
+    lines += [
+        "```bash",
+        *first,
+        itself,
+        *([f"metalore reproduce --check {one.name}"] if one.numbers else []),
+        "```",
+        "",
+    ]
     if runs != [itself]:
         lines += ["It runs " + ", then ".join(f"`{command}`" for command in runs) + ".", ""]
     lines += [f"- Seeds: {one.seeds}.", f"- On 2 cores: {one.time}. On a GPU: {one.gpu}."]

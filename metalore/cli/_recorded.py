@@ -128,8 +128,9 @@ def known(name: str) -> Experiment:
 def _experiment(table: dict[str, Any]) -> Experiment:
     """One as the file has it: `file` is that of all numbers that name none."""
     file, numbers = table.pop("file", "output.txt"), table.pop("numbers", [])
-    lists = {key: tuple(table.pop(key)) for key in ("commands", "before", "figures") if key in table}
-    return Experiment(**table, **lists, numbers=tuple(_number({"file": file} | number) for number in numbers))
+    for key in table.keys() & {"commands", "before", "figures"}:
+        table[key] = tuple(table[key])
+    return Experiment(**table, numbers=tuple(_number({"file": file} | number) for number in numbers))
 
 
 def _number(table: dict[str, Any]) -> Number:

@@ -24,7 +24,7 @@ ROOT = Path(metalore.__file__).parents[1]
 CHECKOUT = ("benchmarks/", "examples/", "tests/")
 """What is no part of the installed package."""
 CALM = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
-"""As the recorded numbers were made, unless the environment says otherwise; and lines are shown when they are printed."""
+"""As the recorded numbers were made, unless the environment says otherwise; and lines come when they are printed."""
 DECIDING = ("torch", "scikit-learn", "stable-baselines3", "transformers")
 """Packages beside those of :func:`versions` whose versions decide about numbers."""
 

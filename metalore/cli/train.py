@@ -61,6 +61,9 @@ def train(
 
       metalore evaluate runs/ppo/seed-111 fixed:0.25,0.3
     """
+    if tensorboard:
+        import tensorboard as _  # its absence is told before anything is trained
+
     world = with_settings(scenario, settings)
     chosen = _settings(preset, steps, training)
     results = [
