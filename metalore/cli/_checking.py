@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from metalore.cli._recorded import Experiment, Number, ReproduceError
@@ -62,22 +63,19 @@ class Verdict:
 
     @property
     def beyond(self) -> float:
-        """By how much it is outside; 0 if it is not."""
-        if self.word != OUTSIDE:
+        """How far it is outside; 0 if it is not."""
+        if self.found is None or self.number.bounds is None:
             return 0.0
-        assert self.found is not None
-        assert self.number.bounds is not None
         low, high = self.number.bounds
-        return self.found - (low if self.found < low else high)
+        return max(low - self.found, self.found - high, 0.0)
 
     @property
     def text(self) -> str:
         """The verdict, and by how much the run's number differs."""
-        if self.found is None:
-            return MISSING
-        if self.word == OUTSIDE:
-            return f"{OUTSIDE} by {_short(abs(self.beyond))} ({self._difference})"
-        return self.word if self.word == SAME else f"{self.word} ({self._difference})"
+        if self.word in (SAME, MISSING):
+            return self.word
+        by = f" by {_short(self.beyond)}" if self.word == OUTSIDE else ""
+        return f"{self.word}{by} ({self._difference})"
 
     @property
     def _difference(self) -> str:
@@ -92,15 +90,18 @@ def check(experiment: Experiment, folder: Path) -> list[Verdict]:
     """A verdict on each recorded number.
 
     Raises:
-        ReproduceError: nothing is recorded, or there are no results.
+        ReproduceError: there are no results.
     """
-    if not experiment.numbers:
-        raise ReproduceError(f"no number of {experiment.name} is recorded; look at {' and '.join(experiment.figures)}")
     if not folder.is_dir():
         raise ReproduceError(
             f"there is no folder {folder}; run metalore reproduce {experiment.name}, or give --results"
         )
     return [Verdict(number, found_in(folder, number)) for number in experiment.numbers]
+
+
+def missing_figures(experiment: Experiment, folder: Path) -> list[str]:
+    """Files with figures that are not there."""
+    return [pattern for pattern in experiment.figures if not any(folder.glob(pattern))]
 
 
 def found_in(folder: Path, number: Number) -> float | None:
@@ -109,17 +110,20 @@ def found_in(folder: Path, number: Number) -> float | None:
     Raises:
         ReproduceError: its file cannot be read.
     """
-    found = _mean(folder, number.file, number.at)
-    base = 0.0 if number.less is None else _mean(folder, number.file, number.less)
-    if found is None or base is None:
+    found, scale = _all(folder, number.file, number.at), float(number.scale)
+    if number.less is None:
+        return scale * fmean(found) if found else None
+    base = _all(folder, number.file, number.less)
+    if not found or len(found) != len(base):
         return None
-    return float(number.scale) * (found - base) / (base if number.relative else 1.0)
+    differences = [one - other for one, other in zip(found, base, strict=True)]
+    parts = [one / other for one, other in zip(differences, base, strict=True)] if number.relative else differences
+    return scale * fmean(parts)
 
 
-def _mean(folder: Path, file: str, at: str | Sequence[Any]) -> float | None:
-    """Of all numbers that files have at a place."""
-    found = [value for path in sorted(folder.glob(file)) for value in _values(path, at)]
-    return sum(found) / len(found) if found else None
+def _all(folder: Path, file: str, at: str | Sequence[Any]) -> list[float]:
+    """All numbers that files have at a place."""
+    return [value for path in sorted(folder.glob(file)) for value in _values(path, at)]
 
 
 def _values(path: Path, at: str | Sequence[Any]) -> Iterator[float]:
@@ -142,13 +146,18 @@ def _walk(content: Any, at: Sequence[Any]) -> Iterator[Any]:
         return
     here, *rest = at
     if isinstance(here, dict):
-        inner = [row for row in content if all(fnmatchcase(str(row.get(key)), str(here[key])) for key in here)]
+        inner = [row for row in content if all(_fits(row.get(key), wanted) for key, wanted in here.items())]
     elif isinstance(here, int):
         inner = content[here : here + 1 or None]
     else:
         inner = [value for key, value in content.items() if fnmatchcase(key, here)]
     for part in inner:
         yield from _walk(part, rest)
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Whether a row's value is one of the wanted patterns."""
+    return any(fnmatchcase(str(value), str(one)) for one in (wanted if isinstance(wanted, list) else [wanted]))
 
 
 def _short(value: float, sign: str = "") -> str:

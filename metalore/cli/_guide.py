@@ -64,7 +64,7 @@ def _section(one: Experiment) -> str:
         "```bash",
         *first,
         itself,
-        *([f"metalore reproduce --check {one.name}"] if one.numbers else []),
+        f"metalore reproduce --check {one.name}",
         "```",
         "",
     ]

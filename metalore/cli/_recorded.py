@@ -31,7 +31,7 @@ class Number:
             be patterns like `ppo-*`, indices, and tables that pick rows. The mean of all that is found counts.
         file: below the results' folder; a pattern may match several.
         less: where in the file what is subtracted lies; None: nothing is.
-        relative: whether the rest is divided by what was subtracted.
+        relative: whether each difference is divided by what was subtracted.
         scale: what the run's number is multiplied by, say 100 for percent.
     """
 

@@ -50,7 +50,8 @@ def reproduce(
 
     `--check` says of each number whether it is inside the recorded spread,
     and by how much it is not; the exit code is 1 if one is outside or
-    missing. Experiments that train here go on where they were interrupted.
+    missing, or a figure is. Experiments that train here go on where they were
+    interrupted.
 
     [bold]Examples[/bold]
 
@@ -114,21 +115,25 @@ def _study(chosen: Experiment, folder: Path, budget: Budget) -> None:
 def _what_next(chosen: Experiment, folder: Path) -> None:
     from metalore.cli._experiment import say
 
-    if chosen.numbers:
+    if chosen.numbers or chosen.figures:
         say(f"to compare: metalore reproduce --check {chosen.name} --results {folder}")
 
 
 def _check(chosen: Experiment, folder: Path) -> None:
-    from metalore.cli._checking import check
+    from metalore.cli._checking import check, missing_figures
 
-    verdicts = check(chosen, folder)
-    _show(verdicts, f"{chosen.name}: {folder} beside what is recorded")
+    verdicts, missing = check(chosen, folder), missing_figures(chosen, folder)
+    if verdicts:
+        _show(verdicts, f"{chosen.name}: {folder} beside what is recorded")
     failed, only_shown = (sum(getattr(one, of) for one in verdicts) for of in ("fails", "only_shown"))
-    rest = f"; {only_shown} have no spread and are only shown" if only_shown else ""
-    if failed:
-        typer.echo(f"{failed} of {len(verdicts)} numbers are outside or missing{rest}; see docs/reproduce.md")
+    fine = len(verdicts) - failed - only_shown
+    typer.echo(f"{fine} of {len(verdicts)} numbers are the same or inside, {failed} outside or missing, "
+               f"{only_shown} not judged")  # fmt: skip
+    if chosen.figures:
+        typer.echo(f"figures missing: {', '.join(missing)}" if missing else "all figures are there")
+    if failed or missing:
+        typer.echo("what to look at when it differs: docs/reproduce.md")
         raise typer.Exit(1)
-    typer.echo(f"{len(verdicts) - only_shown} of {len(verdicts)} numbers are the same or inside{rest}")
 
 
 def _show(verdicts: list[Verdict], title: str) -> None:
