@@ -60,14 +60,7 @@ def _section(one: Experiment) -> str:
     runs = [command.replace("{out}", f"results/{one.name}") for command in one.commands]
     itself = f"metalore reproduce {one.name}"
     lines = [f"### {one.name}", "", f"{_sentence(one.shows)} Published in {_link(one.docs)}.", ""]
-    lines += [
-        "```bash",
-        *first,
-        itself,
-        f"metalore reproduce --check {one.name}",
-        "```",
-        "",
-    ]
+    lines += ["```bash", *first, itself, f"metalore reproduce --check {one.name}", "```", ""]
     if runs != [itself]:
         lines += ["It runs " + ", then ".join(f"`{command}`" for command in runs) + ".", ""]
     lines += [f"- Seeds: {one.seeds}.", f"- On 2 cores: {one.time}. On a GPU: {one.gpu}."]

@@ -100,11 +100,6 @@ class Experiment:
     study: dict[str, Any] | None = None
     numbers: tuple[Number, ...] = ()
 
-    @property
-    def needs_checkout(self) -> bool:
-        """Whether it runs what is no part of the installed package."""
-        return not all(command.startswith("metalore ") for command in self.commands)
-
 
 def recorded(file: Path = FILE) -> dict[str, Experiment]:
     """Experiments by name, in the file's order."""

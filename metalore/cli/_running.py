@@ -8,8 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TextIO
@@ -44,17 +43,19 @@ def run(experiment: Experiment, folder: Path) -> None:
             code = _run(words, kept)
             if code:
                 raise ReproduceError(f"{command} ended with exit code {code}")
-    write_about(experiment, folder, time.perf_counter() - begin)
+    write_about(experiment.name, experiment.commands, folder, time.perf_counter() - begin, CALM | dict(os.environ))
 
 
-def write_about(experiment: Experiment, folder: Path, seconds: float) -> None:
+def write_about(
+    name: str, commands: Sequence[str], folder: Path, seconds: float, environment: Mapping[str, str] = os.environ
+) -> None:
     """`reproduced.json`: what was run, with what, and how long it took."""
     about = {
-        "experiment": experiment.name,
-        "commands": experiment.commands,
+        "experiment": name,
+        "commands": list(commands),
         "seconds": round(seconds, 1),
         "cores": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS", CALM["OMP_NUM_THREADS"]),
+        "OMP_NUM_THREADS": environment.get("OMP_NUM_THREADS"),
         "versions": versions() | dict(_deciding()),
     }
     write_text(folder / ABOUT, json.dumps(about, indent=1) + "\n")
@@ -75,24 +76,14 @@ def _words(experiment: Experiment, command: str, folder: Path) -> list[str]:
 
 
 def _run(words: list[str], kept: TextIO) -> int:
-    with _process(words) as process:
+    """Run a command, show and keep what it prints; its exit code."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=CALM | dict(os.environ)) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)
             kept.write(line)
             kept.flush()
     return process.returncode
-
-
-@contextmanager
-def _process(words: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """One that does not outlive an interruption."""
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=CALM | dict(os.environ)) as process:
-        try:
-            yield process
-        except BaseException:
-            process.terminate()
-            raise
 
 
 def _deciding() -> Iterator[tuple[str, str]]:

@@ -64,6 +64,8 @@ def reproduce(
     from metalore.cli._guide import SHOWN, listing
     from metalore.cli._recorded import known, recorded
 
+    if (check and experiment is None) or (results and not check):
+        raise typer.BadParameter("--check takes the name of an experiment, and --results goes with it")
     if experiment is None:
         typer.echo("\n\n".join(listing(one, SHOWN) for one in recorded().values()))
         return
@@ -95,10 +97,11 @@ def _refuse_options(context: typer.Context, chosen: Experiment) -> None:
 
 
 def _run(chosen: Experiment, folder: Path) -> None:
+    from metalore.cli._experiment import say
     from metalore.cli._running import run
 
     run(chosen, folder)
-    _what_next(chosen, folder)
+    say(f"to compare: metalore reproduce --check {chosen.name} --results {folder}")
 
 
 def _study(chosen: Experiment, folder: Path, budget: Budget) -> None:
@@ -107,16 +110,10 @@ def _study(chosen: Experiment, folder: Path, budget: Budget) -> None:
     from metalore.cli._study import Study
 
     begin, study = time.perf_counter(), Study(folder, budget)
-    page = STUDIES[chosen.name](study, study.command("reproduce", chosen.name))
-    write_about(chosen, folder, time.perf_counter() - begin)
+    command = study.command("reproduce", chosen.name)
+    page = STUDIES[chosen.name](study, command)
+    write_about(chosen.name, [command], folder, time.perf_counter() - begin)
     typer.echo(page)
-
-
-def _what_next(chosen: Experiment, folder: Path) -> None:
-    from metalore.cli._experiment import say
-
-    if chosen.numbers or chosen.figures:
-        say(f"to compare: metalore reproduce --check {chosen.name} --results {folder}")
 
 
 def _check(chosen: Experiment, folder: Path) -> None:

@@ -14,7 +14,7 @@ from cli.calling import call, refusal
 from test_readme import anchor_of, understood
 
 from metalore.cli import _recorded, _running
-from metalore.cli._checking import Verdict, found_in
+from metalore.cli._checking import Verdict, check, found_in
 from metalore.cli._experiments import STUDIES
 from metalore.cli._guide import BEGIN, with_experiments
 from metalore.cli._recorded import Number, recorded
@@ -89,6 +89,7 @@ def test_an_entry_is_true_of_the_repository(name: str) -> None:
     """Its commands and scripts exist, its page has that heading, and its patterns can find one number."""
     one = EXPERIMENTS[name]
     assert re.fullmatch(r"[a-z0-9-]+", name)
+    assert all(command.startswith(("python ", "metalore ")) for command in one.commands)
     for command in (*one.commands, *one.before):
         if command.startswith("metalore "):
             assert understood(command.replace("{out}", "x").replace("{data}", "y")), command
@@ -204,6 +205,8 @@ def test_refusals(tiny: Path) -> None:
     assert refusal("reproduce", "tiny", "--seed", 3, "--out", tiny / "out") == (
         "tiny runs commands that are fixed; --seed is for those that train here"
     )
+    assert call("reproduce", "--check").exit_code == 2
+    assert call("reproduce", "tiny", "--results", tiny).exit_code == 2
     out = tiny / "out"
     call("reproduce", "tiny", "--out", out)
     (out / "found.json").write_text("{")
@@ -217,6 +220,13 @@ def test_refusals(tiny: Path) -> None:
         "tiny runs benchmarks/tiny.py, which is no part of the installed package; run it in a checkout"
     )
     assert not (tiny / "new").exists()
+
+
+def test_what_a_benchmark_prints_is_read(tmp_path: Path) -> None:
+    """The README shows the printout that its numbers are from."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "output.txt").write_text(readme.partition("```text\n")[2].partition("```")[0])
+    assert {verdict.word for verdict in check(EXPERIMENTS["simulator"], tmp_path)} == {"same"}
 
 
 def test_verdicts_at_the_edges(tmp_path: Path) -> None:

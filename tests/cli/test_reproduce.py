@@ -23,6 +23,7 @@ def test_experiments_leave_a_page_tables_and_a_summary(tmp_path: Path, name: str
     assert result.stdout == f"{tmp_path / 'index.html'}\n"
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["budget"]["train_seeds"] == [1, 2]
+    assert json.loads((tmp_path / "reproduced.json").read_text())["commands"] == [summary["command"]]
     episodes = pd.read_parquet(tmp_path / "episodes.parquet")
     runs = {row[: -len("-1")] for row in summary["returns"] if row.endswith("-1")}
     assert runs <= set(episodes["policy"])
