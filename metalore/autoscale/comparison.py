@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalore.autoscale.controller import Controller, Forecast, Tick
+from metalore.autoscale.drift import Drift
 from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.logic import Logic
 from metalore.autoscale.model import CPU, MEMORY, Usage
@@ -144,6 +145,12 @@ MakeForecast = Callable[[Usage], Forecast]
 """Makes what forecasts from the history."""
 
 
+def clock_s_of(scenario: Scenario) -> float:
+    """Seconds since Monday 00:00 at time 0."""
+    city = scenario.city
+    return 0.0 if city is None else DAY_S * city.start_day + HOUR_S * city.start_hour
+
+
 def candidate(text: str, scenario: Scenario) -> Candidate:
     """A recommender as a person writes it: a name, or a name with settings like `forecast:headroom=0.2,level=0.9`.
 
@@ -153,7 +160,7 @@ def candidate(text: str, scenario: Scenario) -> Candidate:
     Raises:
         AutoscaleError: no such recommender or setting.
     """
-    name, settings = read_recommender(text)
+    name, settings = read_recommender(text, clock_s_of(scenario))
     if name == Threshold.name:
         cores = max(station.compute_gcycle_s for station in scenario.stations) / scenario.core_ghz
         settings = {"scale": cores / Threshold.most[CPU]} | settings
@@ -189,6 +196,7 @@ def runs(
     forecaster: MakeForecast | None = None,
     progress: Progress | None = None,
     finished: Collection[tuple[str, int]] = (),
+    drifts: Mapping[str, Drift] | None = None,
 ) -> Iterator[Run]:
     """Every candidate on every seed, one after the other.
 
@@ -199,6 +207,7 @@ def runs(
         forecaster: for candidates that need forecasts; unset: there are none, and the fallback decides.
         progress: see :data:`Progress`.
         finished: candidates and seeds that are left out.
+        drifts: says whose forecasts are distrusted, by candidate; those that are not named trust them.
     """
     wanted = {seed: [name for name in candidates if (name, seed) not in finished] for seed in seeds}
     wanted = {seed: names for seed, names in wanted.items() if names}
@@ -209,7 +218,7 @@ def runs(
         for name in names:
             recommender = candidates[name](demand)
             forecast = forecaster(demand.history) if forecaster and recommender.needs_forecasts else None
-            result, series = run(plan, demand, recommender, forecast, told.interval)
+            result, series = run(plan, demand, recommender, forecast, told.interval, (drifts or {}).get(name))
             yield Run({"recommender": name, "seed": int(seed)} | result, series)
 
 
@@ -246,6 +255,7 @@ def run(
     recommender: Recommender,
     forecast: Forecast | None = None,
     told: Callable[[Tick], None] = lambda tick: None,
+    drift: Drift | None = None,
 ) -> Run:
     """The days that count under one recommender, measured."""
     world = world_of(plan)
@@ -259,7 +269,7 @@ def run(
         told(tick)
 
     controller = Controller(
-        Logic(recommender, HorizontalRule(), plan.safety),
+        Logic(recommender, HorizontalRule(), plan.safety, drift),
         city,
         city.usage,
         city,

@@ -22,8 +22,10 @@ FINE, ABSENT, NOTE, BROKEN = "fine", "absent", "note", "broken"
 MARKS = {FINE: "ok", ABSENT: "--", NOTE: "!", BROKEN: "XX"}
 
 NEEDS: dict[str, tuple[str, ...]] = {
+    "agents": ("cli", "learn"),
     "autoscale": ("cli",),
     "autoscale --actuator kubernetes": ("cli", "kubernetes"),
+    "autoscale --drift": ("cli", "drift"),
     "autoscale --forecaster stgnn": ("cli", "forecast"),
     "data": ("cli",),
     "demo": ("cli", "learn"),
