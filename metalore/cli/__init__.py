@@ -12,6 +12,10 @@ def main() -> None:
     try:
         from metalore.cli.application import app
     except ModuleNotFoundError as missing:
+        if sys.argv[1:2] == ["doctor"]:  # which needs none of what is missing
+            from metalore.cli._doctor import main as diagnose
+
+            sys.exit(diagnose(sys.argv[2:]))
         sentence = sentence_of(missing)
         if sentence is None:
             raise

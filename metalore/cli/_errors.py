@@ -6,12 +6,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-CLI_EXTRA = frozenset({"jinja2", "matplotlib", "pandas", "pyarrow", "rich", "tomlkit", "typer"})
-INTENT_EXTRA = frozenset({"PIL", "accelerate", "jiwer", "sacrebleu", "soundfile", "transformers"})
-KUBERNETES_EXTRA = frozenset({"httpx2", "lightkube"})
-LEARN_EXTRA = frozenset({"safetensors", "sb3_contrib", "stable_baselines3", "tensorboard", "torch"})
-SERVE_EXTRA = frozenset({"fastapi", "prometheus_client", "starlette", "uvicorn"})
-"""Modules that come with the extras of these names."""
+from metalore.cli._install import extra_of, how_to_get
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -20,17 +15,8 @@ def sentence_of(error: BaseException) -> str | None:
     """What to tell about an error, in one sentence; None for a bug, which deserves its traceback."""
     if isinstance(error, ModuleNotFoundError):
         module = (error.name or "").partition(".")[0]
-        extras = {
-            "cli": CLI_EXTRA,
-            "intent": INTENT_EXTRA,
-            "kubernetes": KUBERNETES_EXTRA,
-            "learn": LEARN_EXTRA,
-            "serve": SERVE_EXTRA,
-        }
-        for extra, modules in extras.items():
-            if module in modules:
-                return f'{module} is missing: pip install "metalore[{extra}]"'
-        return None
+        extra = extra_of(module)
+        return f"{module} is missing: {how_to_get(extra)}" if extra else None
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         return _of_file(error)
     if _is_expected(error):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +32,6 @@ OBSERVATIONS: dict[str, tuple[str, ...]] = {
 DELAY_PENALTIES = (0.0, 1.0, 3.0, 10.0, 30.0)
 EVEN = "fixed:0.5,0.5"
 MEASURES = ("return", "aori_s", "aosi_s", "served_age_s", "twin_age_s", "throughput_per_s", "requests_late_share")
-
-
-class ReproduceError(ValueError):
-    """An experiment that does not exist."""
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A named comparison: one line about it, and what runs it in a study and returns the page's path."""
-
-    about: str
-    run: Callable[[Study, str], Path]
 
 
 def _static(study: Study, command: str) -> Path:
@@ -203,12 +190,13 @@ def _is_run(study: Study, name: str) -> bool:
     return name.rpartition("-")[2] in {str(seed) for seed in study.budget.train_seeds}
 
 
-EXPERIMENTS = {
-    "static": Experiment("PPO against the grid, rules and look-ahead on the reference cell", _static),
-    "pareto": Experiment("weights of the reward swept, one policy per weight", _pareto),
-    "dynamic": Experiment("rates that change within the episode", _dynamic),
-    "small-observation": Experiment("two queue lengths against fuller observations", _small_observation),
-    "objective": Experiment("the published gap against the age of served data and the age at the twin", _objective),
-    "multi-cell": Experiment("one network shared by four cells against one for all of them, and rules", _multi_cell),
-    "seeds": Experiment("spread over training seeds, default and published settings", _seeds),
+STUDIES: dict[str, Callable[[Study, str], Path]] = {
+    "static": _static,
+    "pareto": _pareto,
+    "dynamic": _dynamic,
+    "small-observation": _small_observation,
+    "objective": _objective,
+    "multi-cell": _multi_cell,
+    "seeds": _seeds,
 }
+"""What runs an experiment in a study and returns the page's path; what they show is in recorded.toml."""

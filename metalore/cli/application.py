@@ -13,6 +13,7 @@ from metalore.cli import (
     autoscale,
     data,
     demo,
+    doctor,
     evaluate,
     forecast,
     intent,
@@ -75,6 +76,7 @@ app.add_typer(scenarios.app, name="scenarios")
 app.add_typer(data.app, name="data")
 app.command("search")(search.search)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("reproduce")(reproduce.reproduce)

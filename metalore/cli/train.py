@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,6 +62,9 @@ def train(
 
       metalore evaluate runs/ppo/seed-111 fixed:0.25,0.3
     """
+    if tensorboard:
+        import_module("tensorboard")  # its absence is told before anything is trained
+
     world = with_settings(scenario, settings)
     chosen = _settings(preset, steps, training)
     results = [
