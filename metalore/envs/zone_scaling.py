@@ -32,7 +32,7 @@ class ZoneScalingEnv(gymnasium.Env[np.ndarray, Any]):
     shrink, for 60 steps. Too little costs latency, age and losses, too much costs money.
 
     Underneath is the fluid of :mod:`metalore.fluid.zones` (`engine="fluid"`), or the real world, in which every user
-    walks and every job is known (`engine="world"`, some twenty times slower). An episode is a stretch of a demand in a
+    walks and every job is known (`engine="world"`, a hundred times slower than a batch). An episode is a stretch of a demand in a
     zone, both drawn at random.
 
     ## Action Space
