@@ -169,14 +169,19 @@ def _seen_by(agents: dict[str, AgentPolicy]) -> dict[str, Any]:
 def decider_of(name: str, agent: AgentPolicy | None, core: ZoneCore) -> Callable[[], Any]:
     """Who decides: an agent, `keep`, `static` (the zone's highest use of the days before), or a recommender.
 
+    With `+band=MBPS` at the end the band is held there, as rules that go by use know nothing of what a wider one saves.
+
     Raises:
         AutoscaleError: nobody of that name, or an agent for other ranges or zones.
     """
-    from metalore.learn.zones.evaluation import agent_decides, holds, keeps, recommends
+    from metalore.learn.zones.evaluation import agent_decides, holds, keeps, recommends, with_band
 
     if agent is not None:
         check_agent(name, agent, core)
         return agent_decides(agent)
+    name, _, band = name.partition("+band=")
+    if band:
+        return with_band(decider_of(name, None, core), float(band))
     if name == "keep":
         return keeps
     kind, _, rest = name.partition(":")

@@ -32,8 +32,8 @@ class ZoneScalingEnv(gymnasium.Env[np.ndarray, Any]):
     shrink, for 60 steps. Too little costs latency, age and losses, too much costs money.
 
     Underneath is the fluid of :mod:`metalore.fluid.zones` (`engine="fluid"`), or the real world, in which every user
-    walks and every job is known (`engine="world"`, some twenty times slower). An episode is a stretch of a demand in a
-    zone, both drawn at random.
+    walks and every job is known (`engine="world"`; a batch of the fluid is more than a hundred times faster). An
+    episode is a stretch of a demand in a zone, both drawn at random.
 
     ## Action Space
     `Discrete(27)`: action a moves resources by `metalore.autoscale.agents.MOVES[a]` steps, each -1, 0 or 1; or, with

@@ -15,6 +15,7 @@ from metalore.autoscale import RESOURCES, Forecasts, Logic, Recommender, Safety,
 from metalore.autoscale.agents.features import RECENT
 from metalore.autoscale.agents.policy import AgentPolicy
 from metalore.autoscale.agents.reward import TERMS
+from metalore.autoscale.model import BANDWIDTH
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.envs.zone_core import ZoneCore
 from metalore.fluid.ahead import LEVELS
@@ -135,6 +136,23 @@ def holds(amounts: np.ndarray) -> MakeDecider:
         return _towards(core, amounts[core.zones.zone_of])
 
     return lambda: decide
+
+
+def with_band(make: MakeDecider, mbps: float) -> MakeDecider:
+    """Another decider's cores and memory, and a band that is held."""
+
+    def made() -> Decider:
+        inner = make()
+
+        def decide(core: ZoneCore, seen: np.ndarray) -> np.ndarray:
+            moves, held = inner(core, seen), core.given.copy()
+            held[..., BANDWIDTH] = mbps
+            moves[..., BANDWIDTH] = _towards(core, held)[..., BANDWIDTH]
+            return moves
+
+        return decide
+
+    return made
 
 
 def recommends(make: Callable[[], Recommender]) -> MakeDecider:
