@@ -91,10 +91,9 @@ def test_it_learns_what_keeping_everything_does_not_know(demand: Demand, tmp_pat
     """Zones begin with far too much; whoever lowers it is better off."""
     reward = {"latency": 0.0, "overload": 0.0, "loss": 0.0, "age": 0.0, "change": 0.0, "cost": 1.0}
     settings = ENVIRONMENT | {"reward": reward, "starts_anywhere": True}
-    result = train_zones(
-        demand, training(steps=6_400, environment=settings, num_envs=32, hyperparameters=PPO | {"batch_size": 128, "n_epochs": 4}),
-        tmp_path / "agent", seed=1,
-    )  # fmt: skip
+    quick = PPO | {"batch_size": 128, "n_epochs": 4}
+    plan = training(steps=6_400, environment=settings, num_envs=32, hyperparameters=quick)
+    result = train_zones(demand, plan, tmp_path / "agent", seed=1)
     core = ZoneCore(FluidZones(demand, 16, single=True), ZoneSettings().updated(**settings))
     table = evaluate_zones({"agent": agent_decides(result.agent), "keep": keeps}, core, [7])
     mean = table.groupby("candidate")["cost"].mean()
