@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ ENV = {"intervals": 20, "features": ("forecast", "allocation", "telemetry"), "st
 SETTINGS = RllibSettings(
     iterations=2, episodes=2, minibatch=40, epochs=2, hidden=(16, 8), evaluate_every=1, evaluation_episodes=2
 )
-LONGEST_S = 300
-"""What a test with Ray may take, on a machine that others use too."""
+LONGEST_S = 600
+"""After which a run with Ray is given up: starting its processes takes long on a machine that others use too."""
 
 
 @contextmanager
@@ -200,7 +201,7 @@ def test_refusals(tmp_path: Path) -> None:
 
 
 class Run:
-    """Two iterations, the second after Ctrl-C and resume."""
+    """Two iterations, the second after Ctrl-C, with one worker less."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.begun_with, self.listening = folder, [], {}
@@ -208,7 +209,9 @@ class Run:
             with pytest.raises(KeyboardInterrupt):
                 train_with_rllib(DEMAND, ENV, SETTINGS, folder, seed=1, say=self._stop)
             self.first = checkpoint.read(folder / "checkpoint", {})
-            self.result: ZoneResult = train_with_rllib(DEMAND, ENV, SETTINGS, folder, seed=1, resume=True)
+            self.result: ZoneResult = train_with_rllib(
+                DEMAND, ENV, replace(SETTINGS, workers=1), folder, seed=1, resume=True
+            )
             self.last = checkpoint.read(folder / "checkpoint", {})
 
     def _stop(self, row: dict[str, float]) -> None:
@@ -267,7 +270,7 @@ def test_two_workers_train_the_same_environment(run: Run) -> None:
     before, after = weights_of(run.begun_with[0][0]), weights_of(run.last[0])
     assert before.keys() == after.keys()
     assert all((before[name] != after[name]).any() for name in before)
-    assert len(run.begun_with[0][1]) == 2
+    assert [len(workers) for _, workers in run.begun_with] == [2, 1]
 
 
 def test_what_comes_out_is_the_best_agent(run: Run) -> None:
