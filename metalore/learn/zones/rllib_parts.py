@@ -116,7 +116,7 @@ class ActorCritic(TorchRLModule, ValueFunctionAPI, InferenceOnlyAPI):
         self.critic = perceptron([row + city, *hidden, 1], activation, last_gain=1.0)
 
     def get_non_inference_attributes(self) -> list[str]:
-        """Workers act, so they need no critic."""
+        """Workers act, so the critic's weights are not sent to them."""
         return ["critic"]
 
     def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def test_the_critic_sees_the_city_and_the_actor_does_not() -> None:
     assert (before[1] != after[1]).all()
 
 
-def test_workers_have_no_critic() -> None:
+def test_what_acts_needs_no_critic() -> None:
     assert not hasattr(module(inference_only=True), "critic")
 
 
@@ -288,7 +288,9 @@ def test_a_run_goes_on_where_it_was(run: Run) -> None:
     for name, value in stopped.items():
         np.testing.assert_array_equal(resumed[name], value)
     for worker in run.begun_with[1][1]:
-        for name, value in worker["zone"].items():
+        actor = {name: value for name, value in worker["zone"].items() if name.startswith("actor.")}
+        assert len(actor) == 6
+        for name, value in actor.items():
             np.testing.assert_array_equal(value, stopped[name])
     steps = [one["learner"]["optimizer"]["zone_default_optimizer"]["state"][0]["step"] for one in
              (run.first[0], run.begun_with[1][0], run.last[0])]  # fmt: skip
