@@ -57,7 +57,8 @@ class CityEnv(MultiAgentEnv):
         self._seed: int | None = worker_seed(config["seed"], config["start"], worker)
         self.agents = self.possible_agents = list(self._city.possible_agents)
         agent = self.agents[0]
-        row, moves = self._city.observation_space(agent), self._city.action_space(agent)
+        row: Any = self._city.observation_space(agent)
+        moves: Any = self._city.action_space(agent)
         self.observation_spaces = dict.fromkeys(self.agents, observation_space(row, int(moves.n)))
         self.action_spaces = dict.fromkeys(self.agents, moves)
 
