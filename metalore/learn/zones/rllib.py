@@ -194,12 +194,14 @@ class _Run:
         fixed = {name: value for name, value in asdict(settings).items() if name not in ("workers", "iterations")}
         plain = {"settings": fixed, "environment": dict(environment), "demand": demand.source, "split": split}
         self.identity = json.loads(json.dumps(plain, default=str)) | {"seed": seed}
-        self._check_part(demand)
+        self._try_out(demand)
 
-    def _check_part(self, demand: Demand) -> None:
-        """Refuse here what workers would refuse with a traceback."""
-        zones = self.judge.settings.updated(part=self.settings.train_part)
-        ZoneCore(FluidZones(demand, split=Split.read(self.env["split"])), zones)
+    def _try_out(self, demand: Demand) -> None:
+        """Refuse here what workers would refuse with a traceback, and compile the simulator once for all of them."""
+        zones = FluidZones(demand, split=Split.read(self.env["split"]))
+        core = ZoneCore(zones, self.judge.settings.updated(part=self.settings.train_part))
+        core.reset([self.seed])
+        core.step(np.zeros((*core.shape, 3), np.int64))
 
     def check_unused(self) -> None:
         """Refuse a folder that holds a run.
