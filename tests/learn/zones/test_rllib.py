@@ -292,7 +292,7 @@ def test_a_run_goes_on_where_it_was(run: Run) -> None:
         assert len(actor) == 6
         for name, value in actor.items():
             np.testing.assert_array_equal(value, stopped[name])
-    steps = [one["learner"]["optimizer"]["zone_default_optimizer"]["state"][0]["step"] for one in
+    steps = [one["learner"]["optimizer"]["zone_default_optimizer"]["state"]["state"][0]["step"] for one in
              (run.first[0], run.begun_with[1][0], run.last[0])]  # fmt: skip
     assert 0 < steps[0] == steps[1] < steps[2]
     assert (run.first[1]["iterations"], run.last[1]["iterations"]) == (1, 2)
