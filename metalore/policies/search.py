@@ -7,13 +7,10 @@ ran: in this process or on a Ray cluster.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from itertools import product
 from typing import Any, Literal
 
@@ -22,6 +19,7 @@ import numpy as np
 from metalore.intervals import bootstrap_intervals
 from metalore.policies.base import Policy
 from metalore.policies.rollout import Columns, lost_share, play
+from metalore.ray_cluster import ClusterError, cluster
 from metalore.scenario import Scenario, load
 from metalore.world import World
 
@@ -31,7 +29,6 @@ CHUNK_BYTES = 128 * 2**20
 """Memory that one batch may take before it is made smaller."""
 SPAN = 8
 """Batches that make up one piece of work."""
-CONNECT_S = 5.0
 HELD_OUT_GAP = 1_000_000
 """How far held-out seeds lie behind those of a search."""
 
@@ -340,34 +337,12 @@ def _in_threads(work: Work, spans: Sequence[tuple[int, int]], where: Resources) 
 def _on_ray(work: Work, spans: Sequence[tuple[int, int]], where: Resources) -> Iterator[Columns]:
     """A task for each span, on the cluster at the address, or on a local one that ends with the search."""
     try:
-        ray: Any = import_module("ray")
-    except ModuleNotFoundError as missing:
-        raise SearchError('ray is missing: pip install "metalore[ray]"') from missing
-    mine = not ray.is_initialized()
-    if mine:
-        _join_cluster(ray, where)
-    try:
-        task, shared = ray.remote(_on_worker), ray.put(work)
-        for waiting in [task.remote(shared, span) for span in spans]:
-            yield ray.get(waiting)
-    finally:
-        if mine:
-            ray.shutdown()
-
-
-def _join_cluster(ray: Any, where: Resources) -> None:
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # or Ray warns of a change to come
-    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-    if where.address is None:
-        ray.init(address="local", num_cpus=where.threads, include_dashboard=False, **quiet)
-        return
-    try:
-        host, _, port = where.address.rpartition("://")[2].rpartition(":")
-        if port.isdecimal():  # Ray would knock for minutes
-            socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
-        ray.init(address=where.address, **quiet)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise SearchError(f"no Ray cluster answers at {where.address}: {error}") from error
+        with cluster(where.address, where.threads) as ray:
+            task, shared = ray.remote(_on_worker), ray.put(work)
+            for waiting in [task.remote(shared, span) for span in spans]:
+                yield ray.get(waiting)
+    except ClusterError as error:
+        raise SearchError(str(error)) from error
 
 
 def _on_worker(work: Work, span: tuple[int, int]) -> Columns:

@@ -1,17 +1,20 @@
-"""Learning to size zones: DQN on one, PPO on many, and the evaluation of agents beside rules."""
+"""Learning to size zones: DQN on one, PPO on many, also through RLlib, and the evaluation of agents beside rules."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metalore.learn.zones.evaluation import evaluate_zones
+    from metalore.learn.zones.rllib import RllibSettings, train_with_rllib
     from metalore.learn.zones.settings import PRESETS, ZoneTraining
     from metalore.learn.zones.training import train_zones
 else:  # what needs torch is loaded when it is first used
     _WHERE = {
         "PRESETS": "settings",
+        "RllibSettings": "rllib",
         "ZoneTraining": "settings",
         "evaluate_zones": "evaluation",
+        "train_with_rllib": "rllib",
         "train_zones": "training",
     }
 
@@ -21,4 +24,4 @@ else:  # what needs torch is loaded when it is first used
         return getattr(import_module(f"metalore.learn.zones.{_WHERE[name]}"), name)
 
 
-__all__ = ["PRESETS", "ZoneTraining", "evaluate_zones", "train_zones"]
+__all__ = ["PRESETS", "RllibSettings", "ZoneTraining", "evaluate_zones", "train_with_rllib", "train_zones"]
