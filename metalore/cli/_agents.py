@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from metalore.autoscale import AutoscaleError
 from metalore.autoscale.agents.policy import CARD, AgentPolicy
 from metalore.autoscale.registry import NAMES, make_recommender, read_recommender
-from metalore.cli._experiment import progress_bar
+from metalore.cli._experiment import progress_bar, say
 from metalore.envs.zone_core import ZoneCore, ZoneSettings
 from metalore.envs.zone_scaling import demand_of
 from metalore.fluid import Demand, FluidZones
@@ -48,6 +48,35 @@ def trained(demand: Demand, training: ZoneTraining, out: Path, seeds: Sequence[i
                 train_zones(demand, training, out / f"seed-{seed}", seed=seed, resume=resume, progress=progress)
             )
     _print_runs(results)
+
+
+def trained_on_ray(
+    demand: Demand,
+    environment: dict[str, Any],
+    workers: int,
+    iterations: int,
+    out: Path,
+    seeds: Sequence[int],
+    resume: bool,
+    address: str | None,
+) -> None:
+    """The same through RLlib: all zones of the city share an actor, and a critic sees the city."""
+    from metalore.learn.zones.rllib import RllibSettings, train_with_rllib
+
+    settings, results = RllibSettings(workers=workers, iterations=iterations), []
+    for seed in seeds:
+        folder = out / f"seed-{seed}"
+        results.append(
+            train_with_rllib(
+                demand, environment, settings, folder, seed=seed, resume=resume, address=address, say=_say_iteration
+            )
+        )
+    _print_runs(results)
+
+
+def _say_iteration(row: Mapping[str, float]) -> None:
+    judged = "" if np.isnan(row["reward"]) else f", {row['reward']:.4f} on validation days"
+    say(f"iteration {row['iteration']:.0f}: reward {row['training_reward']:.4f} while learning{judged}")
 
 
 def _print_runs(results: Sequence[Any]) -> None:

@@ -61,6 +61,12 @@ def train(
     settings: Set = None,
     hard: Hard = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on after the last finished round in --out.")] = False,
+    engine: Annotated[str, typer.Option("--engine", metavar="NAME", help="sb3, or rllib on Ray (a city).")] = "sb3",
+    workers: Annotated[int, typer.Option("--workers", metavar="N", help="Of rllib: processes that play.")] = 2,
+    iterations: Annotated[int, typer.Option("--iterations", metavar="N", help="Of rllib.")] = 50,
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="HOST:PORT", help="Of rllib: a Ray cluster. Default: here.")
+    ] = None,
 ) -> None:
     """Train an agent and keep it in a folder of plain data.
 
@@ -74,11 +80,23 @@ def train(
         metalore agents train city-week --preset shared --ranges city --out runs/shared
 
         metalore autoscale compare city-30 --recommender agent:runs/shared/seed-1 --recommender hpa
-    """
-    from metalore.cli._agents import demand_from, environment_of, trained, training_of
 
-    plan = training_of(preset, steps, training or [], environment_of(ranges, forecast, settings or [], hard))
-    trained(demand_from(demand, days, scale), plan, out, seed or [1], resume)
+        metalore agents train city-week --engine rllib --workers 8 --address ray-head:6379 --out runs/rllib
+    """
+    from metalore.cli._agents import demand_from, environment_of, trained, trained_on_ray, training_of
+
+    environment = environment_of(ranges, forecast, settings or [], hard)
+    plan, seeds = training_of(preset, steps, training or [], environment), seed or [1]
+    if engine == "rllib":
+        if steps is not None or training:
+            raise typer.BadParameter("rllib takes --workers and --iterations, not --steps or --train")
+        trained_on_ray(
+            demand_from(demand, days, scale), plan.environment, workers, iterations, out, seeds, resume, address
+        )
+        return
+    if engine != "sb3":
+        raise typer.BadParameter(f"it is sb3 or rllib, not {engine}", param_hint="--engine")
+    trained(demand_from(demand, days, scale), plan, out, seeds, resume)
 
 
 @app.command()

@@ -54,6 +54,8 @@ def test_train_then_judge_beside_rules(agent: Path, tmp_path: Path) -> None:
         (["train", "--preset", "sarsa"], "--preset is 'sarsa'"),
         (["train", "--train", "speed=9"], "speed of the training"),
         (["train", "smart-city"], "is no city"),
+        (["train", "--engine", "rllib", "--workers", "3"], "do not divide among 3 workers"),
+        (["evaluate", "agent:nowhere"], "holds no trained agent"),
     ],
 )
 def test_mistakes_are_one_sentence(arguments: list[str], said: str) -> None:
