@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from metalore.fluid import USED, Demand
-from metalore.forecast.checkpoint import load_forecaster
+from metalore.forecast.checkpoint import CARD, load_forecaster
 from metalore.forecast.errors import ForecastError, unknown
 from metalore.forecast.forecaster import MEDIAN, Forecaster
 from metalore.forecast.panel import Edges, Panel
@@ -21,6 +23,8 @@ from metalore.telemetry.graph import ZoneGraph
 INPUTS = ("active_users", "requests", "movement_rate")
 """Columns of a demand that forecasters may look at beside :data:`metalore.fluid.USED`."""
 EVENTS = ("event_near", "event_on")
+_MADE: WeakKeyDictionary[Demand, dict[Any, KeptAhead]] = WeakKeyDictionary()
+"""Forecasts are the same for every environment over a demand, so they are made once."""
 _PIECE = 256
 """Intervals that are forecast at once."""
 
@@ -36,7 +40,15 @@ def forecasts_of_demand(folder: Path, demand: Demand, horizons: Sequence[int]) -
     Raises:
         ForecastError: no forecaster there, or one of other zones, intervals, columns or horizons.
     """
-    return KeptAhead(load_forecaster(folder), demand, horizons)
+    made = _MADE.setdefault(demand, {})
+    key = (
+        str(folder.resolve()),
+        (folder / CARD).stat().st_mtime_ns if (folder / CARD).exists() else 0,
+        tuple(horizons),
+    )
+    if key not in made:
+        made[key] = KeptAhead(load_forecaster(folder), demand, horizons)
+    return made[key]
 
 
 def panel_of(demand: Demand, inputs: Sequence[str] = INPUTS, events: Sequence[str] = ()) -> Panel:
