@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import typer
@@ -14,6 +15,7 @@ _EXAMPLES = re.compile(r"^(?:\[bold\])?Examples?:?(?:\[/bold\])?$", re.MULTILINE
 _MARKUP = re.compile(r"\[/?(?:bold|italic|dim)\]")
 
 
+@cache
 def root() -> Any:
     """The command line as one group of commands."""
     from metalore.cli.application import app
@@ -53,6 +55,7 @@ def anchor(name: str) -> str:
     return "metalore-" + name.replace(" ", "-")
 
 
+@cache
 def places() -> dict[str, str]:
     """Where each command is described, by its words: a page and an anchor."""
     return {

@@ -19,12 +19,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 
 LINE, LETTER, SMALL, PAD_X, PAD_Y = 18.0, 7.4, 6.7, 12.0, 9.0  # pixels, for text of 13 px, labels of 12 px
 BETWEEN_RANKS, BETWEEN_NODES, FREE = 30.0, 18.0, 14.0
 SWEEPS = 12
 
 _BLOCK = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_IMAGE = re.compile(r"^!\[[^\]]*\]\(([^)]+\.svg)\)$", re.MULTILINE)
 _NODE = r"(\w+)(?:(\[\(|\[|\()(.+?)(\)\]|\]|\)))?"
 _ARROW = re.compile(rf"^{_NODE}\s*(-->|-\.->|<-->)(?:\|([^|]+)\|)?\s*{_NODE}$")
 _ALONE = re.compile(rf"^{_NODE}$")
@@ -82,6 +84,16 @@ class Chart:
 def drawn(markdown: str) -> str:
     """Markdown with its diagrams as SVG."""
     return _BLOCK.sub(lambda match: f'<div class="diagram">{svg(parsed(match[1]))}</div>', markdown)
+
+
+def inlined(markdown: str, docs: Path, here: str) -> str:
+    """Markdown with its SVG files in place, so that they too follow the site's colours."""
+
+    def replace(image: re.Match[str]) -> str:
+        drawing = (docs / here).parent / image[1]
+        return '<div class="diagram">' + drawing.read_text(encoding="utf-8").replace("\n", "") + "</div>"
+
+    return _IMAGE.sub(replace, markdown)
 
 
 def parsed(source: str) -> Chart:
@@ -323,7 +335,11 @@ def _arrow(arrow: Arrow, chart: Chart, spots: dict[str, tuple[float, float]]) ->
     path = f"M{start[0]:.1f},{start[1]:.1f}"
     for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
         middle = ((x0 + x1) / 2, (y0 + y1) / 2)
-        bend = f"{middle[0]:.1f},{y0:.1f} {middle[0]:.1f},{y1:.1f}" if lr else f"{x0:.1f},{middle[1]:.1f} {x1:.1f},{middle[1]:.1f}"
+        bend = (
+            f"{middle[0]:.1f},{y0:.1f} {middle[0]:.1f},{y1:.1f}"
+            if lr
+            else f"{x0:.1f},{middle[1]:.1f} {x1:.1f},{middle[1]:.1f}"
+        )
         path += f"C{bend} {x1:.1f},{y1:.1f}"
     ends = ["marker-start"] * (arrow.backwards or arrow.kind == "<-->") + ["marker-end"] * (not arrow.backwards)
     heads = " ".join(f'{end}="url(#arrow)"' for end in ends)

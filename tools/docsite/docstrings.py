@@ -13,7 +13,9 @@ _ROLE = re.compile(r":(?:mod|class|func|meth|data|attr|exc|obj):`~?([^`]+)`")
 def as_markdown(text: str) -> str:
     """A docstring without reStructuredText: `:func:`runs`` is `runs`, `like this::` ends with one colon."""
     text = _ROLE.sub(r"`\1`", text)
-    return re.sub(r"::$", lambda match: "" if match.start() == 0 or text[match.start() - 1] == "\n" else ":", text, flags=re.M)
+    return re.sub(
+        r"::$", lambda match: "" if match.start() == 0 or text[match.start() - 1] == "\n" else ":", text, flags=re.M
+    )
 
 
 class Markdown(griffe.Extension):

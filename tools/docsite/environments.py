@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import NamedTuple
@@ -69,6 +70,7 @@ def pages() -> dict[str, str]:
     return {f"{FOLDER}/index.md": overview, **{one.file: _page(one) for one in every}}
 
 
+@cache
 def places() -> dict[str, str]:
     """Where each environment is described, by each of its names."""
     return {name: one.file for one in registered() + parallel() for name in one.names}

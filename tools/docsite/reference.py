@@ -82,6 +82,7 @@ def _own(name: str, one: Any) -> bool:
     return bool(one.is_class or one.is_function or name.isupper())
 
 
+@cache
 def public_names() -> dict[str, str]:
     """Each public name's path, by its module: what the reference shows, `metalore.world.World` by `metalore.world`."""
     return {f"{module}.{name}": module for module in (*packages(), *named_modules()) for name in names_of(module)}
@@ -117,7 +118,9 @@ def pages() -> dict[str, str]:
     for package in sorted(packages(), key=lambda name: (name == "metalore", name)):  # the root repeats others' names
         made[f"{FOLDER}/{package}.md"] = _page(package, shown)
     rows = [f"| [`{package}`]({package}.md) | {_first(package)} |" for package in packages()]
-    overview = "# Python\n\nGenerated from the docstrings, a page for each package.\n\n| package | what it is |\n|---|---|\n"
+    overview = (
+        "# Python\n\nGenerated from the docstrings, a page for each package.\n\n| package | what it is |\n|---|---|\n"
+    )
     return {f"{FOLDER}/index.md": overview + "\n".join(rows) + "\n", **made}
 
 

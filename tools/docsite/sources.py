@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 import subprocess
@@ -14,10 +13,10 @@ FOLDER = "source"
 MOST_BYTES = 100_000  # larger files are named and not shown
 
 PAGES = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md", "README.md": "index.md"}
-"""Markdown outside `docs/` that is a page of the site, or whose place another page takes."""
+"""Markdown outside `docs/` that is a page of the site; or whose place a page of `docs/` takes."""
 
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
-_FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 _LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".yaml": "yaml", ".json": "json", ".sh": "bash"}
 
 
@@ -40,39 +39,38 @@ def page_of(path: str) -> str | None:
     return f"{FOLDER}/{path}.md" if path in tracked() else None
 
 
-def relinked(text: str, path: str, page: str, needed: set[str]) -> str:
+def path_of(page: str) -> str:
+    """Where a page of the site lies in the repository."""
+    own = {one: path for path, one in PAGES.items() if not (ROOT / "docs" / one).exists()}
+    return own.get(page, f"docs/{page}")
+
+
+def relinked(text: str, page: str, needed: set[str]) -> str:
     """Markdown with links as the site has them.
 
     Args:
-        text: Markdown, with links relative to `path`.
-        path: where it lies in the repository.
+        text: Markdown, with links relative to where it lies in the repository.
         page: where it lies in the site.
         needed: files and folders outside `docs/` that are linked to; added to.
     """
-    kept: list[str] = []
-
-    def hide(match: re.Match[str]) -> str:
-        kept.append(match[0])
-        return f"\0{len(kept) - 1}\0"
-
-    def replace(match: re.Match[str]) -> str:
-        return match[1] + _leading(match[2], path, page, needed) + match[3]
-
-    text = _LINK.sub(replace, _FENCE.sub(hide, text))
-    return re.sub(r"\0(\d+)\0", lambda match: kept[int(match[1])], text)
+    parts = _FENCE.split(text)
+    parts[::2] = [
+        _LINK.sub(lambda link: link[1] + _leading(link[2], page, needed) + link[3], part) for part in parts[::2]
+    ]
+    return "".join(parts)
 
 
-def _leading(link: str, path: str, page: str, needed: set[str]) -> str:
+def _leading(link: str, page: str, needed: set[str]) -> str:
     if "://" in link or link.startswith(("#", "mailto:")):
         return link
     target, mark, anchor = link.partition("#")
-    there = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    there = posixpath.normpath(posixpath.join(posixpath.dirname(path_of(page)), target))
     new = page_of(there)
     if new is None:
         return link  # the strict build says that it leads nowhere
     if new.startswith(FOLDER):
         needed.add(there)
-    return os.path.relpath(new, posixpath.dirname(page) or ".") + mark + anchor
+    return posixpath.relpath(new, posixpath.dirname(page) or ".") + mark + anchor
 
 
 def pages(needed: set[str]) -> dict[str, str]:
