@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from test_readme import ROOT, Block, blocks_of, walks
 
 pytest.importorskip("stable_baselines3", reason="the extra `learn` is not installed")
@@ -59,7 +58,13 @@ def test_page_can_be_walked(page: Path, tmp_path: Path, environment: dict[str, s
         if block.skip or block.language not in ("python", "bash"):
             continue
         done = subprocess.run(
-            script_of(block), cwd=folder, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            script_of(block),
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
         assert done.returncode == 0, f"{page.name}:{block.line}\n{block.text}\n{done.stdout}\n{done.stderr}"
 

@@ -14,7 +14,7 @@ made: dict[str, str] = {}
 
 
 def on_config(config: Any) -> Any:
-    """Make the reference, and the navigation from those of its pages that are there; pages it does not name come last."""
+    """Make the reference, and a navigation of the pages that are there; those that it does not name come last."""
     made.clear()
     made.update(commands.pages() | environments.pages() | reference.pages())
     written = {file.relative_to(DOCS).as_posix() for file in DOCS.rglob("*.md")}

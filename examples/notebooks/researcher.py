@@ -13,8 +13,8 @@
 # %% [markdown]
 # # For researchers: what does a reward buy?
 #
-# One cell, overloaded on purpose. Every fixed split of bandwidth and compute in the same episodes shows where the return
-# is highest, where the twin is freshest, and that these are two places. Below a minute on two cores.
+# One cell, overloaded on purpose. Every fixed split of bandwidth and compute in the same episodes shows where the
+# return is highest, where the twin is freshest, and that these are two places. Below a minute on two cores.
 
 # %%
 import matplotlib.pyplot as plt
@@ -47,14 +47,13 @@ plt.show()
 for name in ("return", "twin_age_s"):
     winner = confirm(found, name)
     mean, low, high = winner.held_out
-    print(
-        f"{name}: split {winner.point.round(2)}, chosen by {winner.chosen_by[0]:.1f}, held out {mean:.1f} [{low:.1f}, {high:.1f}]"
-    )
+    print(f"{name}: split {np.round(winner.point, 2)}, chosen by {winner.chosen_by[0]:.1f}", end="; ")
+    print(f"held out {mean:.1f} [{low:.1f}, {high:.1f}]")
 
 # %% [markdown]
 # ## A rule of your own, judged fairly
 #
-# A policy is a callable from a world to shares. All policies meet the same held-out episodes, so differences are paired.
+# A policy is a callable from a world to shares. All meet the same held-out episodes, so differences are paired.
 
 
 # %%

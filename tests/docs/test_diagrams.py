@@ -6,7 +6,6 @@ from itertools import combinations, pairwise
 from pathlib import Path
 
 import pytest
-
 from docsite import diagrams
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +64,9 @@ def test_boxes_and_labels_do_not_overlap(source: str) -> None:
 
 
 def test_a_crossing_that_need_not_be_is_undone() -> None:
-    chart = diagrams.parsed("flowchart LR\n a --> d\n b --> c\n a --> x\n b --> y\n x --> e\n d --> e\n c --> f\n y --> f")
+    chart = diagrams.parsed(
+        "flowchart LR\n a --> d\n b --> c\n a --> x\n b --> y\n x --> e\n d --> e\n c --> f\n y --> f"
+    )
     ranks = diagrams.laid_out(chart)
     _, behind = diagrams._neighbours(chart)
     assert diagrams._crossings(ranks, behind) == 0

@@ -99,7 +99,9 @@ def test_code_in_pages_leads_to_the_reference(site: Path) -> None:
     links = Page((site / "learning.html").read_text(encoding="utf-8")).links
     assert "reference/commands/evaluate.html#metalore-evaluate" in links
     assert "reference/api/metalore.learn.html#metalore.learn.TrainSettings" in links
-    assert any(link.startswith("reference/environments/") for link in Page((site / "environments.html").read_text()).links)
+    assert any(
+        link.startswith("reference/environments/") for link in Page((site / "environments.html").read_text()).links
+    )
 
 
 def test_search_knows_the_reference(site: Path) -> None:

@@ -45,7 +45,7 @@ def pages() -> dict[str, str]:
         "# Commands",
         "Generated from the command line itself. `metalore COMMAND --help` prints the same.",
         "\n".join(["| `metalore` | what it does |", "|---|---|", *rows]),
-        "Exit codes: 0 done, 1 refused (with one sentence on standard error that says why), 2 misspelt, 130 interrupted.",
+        "Exit codes: 0 done, 1 refused (one sentence on standard error says why), 2 misspelt, 130 interrupted.",
     ]
     return {f"{FOLDER}/index.md": "\n\n".join(overview) + "\n", **made}
 

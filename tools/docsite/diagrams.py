@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 LINE, LETTER, SMALL, PAD_X, PAD_Y = 18.0, 7.4, 6.7, 12.0, 9.0  # pixels, for text of 13 px, labels of 12 px
@@ -171,7 +172,7 @@ def _ends(arrow: Arrow) -> tuple[str, str]:
 
 
 def _rank(chart: Chart) -> None:
-    """Longest way from a beginning, a label being a step of its own; then nodes without arrows into them move next to what they lead to."""
+    """Longest way from a beginning, labels being steps; what begins a way moves next to what it leads to."""
     for _ in chart.nodes:
         for arrow in chart.arrows:
             tail, head = (chart.nodes[one] for one in _ends(arrow))
@@ -209,7 +210,7 @@ def _neighbours(chart: Chart) -> tuple[dict[str, list[str]], dict[str, list[str]
     before: dict[str, list[str]] = {name: [] for name in chart.nodes}
     behind: dict[str, list[str]] = {name: [] for name in chart.nodes}
     for arrow in chart.arrows:
-        for a, b in zip(arrow.path, arrow.path[1:], strict=False):
+        for a, b in pairwise(arrow.path):
             before[b].append(a)
             behind[a].append(b)
     return before, behind
@@ -235,7 +236,7 @@ def _order(chart: Chart, ranks: list[list[str]]) -> None:
 def _crossings(ranks: list[list[str]], behind: dict[str, list[str]]) -> int:
     """How many pairs of arrows between neighbouring ranks cross."""
     total = 0
-    for rank, following in zip(ranks, ranks[1:], strict=False):
+    for rank, following in pairwise(ranks):
         place = {name: i for i, name in enumerate(following)}
         ends = [(i, place[head]) for i, name in enumerate(rank) for head in behind[name]]
         total += sum(a < c and b > d for a, b in ends for c, d in ends)
@@ -333,7 +334,7 @@ def _arrow(arrow: Arrow, chart: Chart, spots: dict[str, tuple[float, float]]) ->
     end = (last[0] - head.width / 2, last[1]) if lr else (last[0], last[1] - head.height / 2)
     points = [start, *between, end]
     path = f"M{start[0]:.1f},{start[1]:.1f}"
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         middle = ((x0 + x1) / 2, (y0 + y1) / 2)
         bend = (
             f"{middle[0]:.1f},{y0:.1f} {middle[0]:.1f},{y1:.1f}"
@@ -344,9 +345,5 @@ def _arrow(arrow: Arrow, chart: Chart, spots: dict[str, tuple[float, float]]) ->
     ends = ["marker-start"] * (arrow.backwards or arrow.kind == "<-->") + ["marker-end"] * (not arrow.backwards)
     heads = " ".join(f'{end}="url(#arrow)"' for end in ends)
     line = f'<path class="arrow{" dotted" if arrow.kind == "-.->" else ""}" d="{path}" {heads}/>'
-    label = "".join(
-        f'<text class="label" x="{spots[name][0]:.1f}" y="{spots[name][1] + 4:.1f}">{escape(chart.nodes[name].label)}</text>'
-        for name in arrow.path[1:-1]
-        if chart.nodes[name].label
-    )
-    return line + label
+    labels = [(chart.nodes[name].label, *spots[name]) for name in arrow.path if chart.nodes[name].label]
+    return line + "".join(f'<text class="label" x="{x:.1f}" y="{y + 4:.1f}">{escape(t)}</text>' for t, x, y in labels)

@@ -1,4 +1,4 @@
-"""Environment pages: what is registered with Gymnasium, and parallel environments of PettingZoo, from class docstrings."""
+"""Environment pages from class docstrings: of what Gymnasium knows, and of parallel environments of PettingZoo."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def parallel() -> list[Environment]:
         if re.search(r"_v\d+$", module.name):
             made = import_module(module.name)
             short = module.name.rpartition(".")[2]
-            code = f"from metalore.envs import {short}\n\nenv = {short}.parallel_env()\nobservations, infos = env.reset(seed=1)"
+            make = f"env = {short}.parallel_env()\nobservations, infos = env.reset(seed=1)"
+            code = f"from metalore.envs import {short}\n\n{make}"
             found.append(Environment((short,), _class_of(made), code))
     return found
 
@@ -63,8 +64,8 @@ def pages() -> dict[str, str]:
     every = registered() + parallel()
     rows = [f"| [`{one.names[0]}`]({one.file.rpartition('/')[2]}) | {_first(one)} |" for one in every]
     overview = (
-        "# Environments\n\nGenerated from the docstrings of the classes. What they have in common (observations, rewards, info, "
-        "batches, Stable-Baselines3) is in [Environments](../../environments.md).\n\n"
+        "# Environments\n\nGenerated from the docstrings of the classes. What they have in common (observations, "
+        "rewards, info, batches, Stable-Baselines3) is in [Environments](../../environments.md).\n\n"
         "| environment | what it is |\n|---|---|\n" + "\n".join(rows) + "\n"
     )
     return {f"{FOLDER}/index.md": overview, **{one.file: _page(one) for one in every}}

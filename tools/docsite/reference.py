@@ -1,7 +1,7 @@
 """The API reference: a page for each public package, listed from `__all__` and from what the documentation imports.
 
 Public are the names in `__all__` of a package, and those of the modules that README, docs or examples name; a module's
-own names without an underscore count where it has no `__all__`. :func:`public_names` is what a test checks for docstrings.
+own names without an underscore count where it has no `__all__`. A test checks that all have docstrings.
 """
 
 from __future__ import annotations
@@ -89,26 +89,32 @@ def public_names() -> dict[str, str]:
 
 
 def runtime(path: str) -> Any:
-    """The object behind a path, without running a property or a lazy maker; None if only a type checker sees it."""
-    module, _, name = path.rpartition(".")
-    try:
-        return getattr_static(import_module(module), name)
-    except AttributeError:  # made on first use
-        return None
+    """The object behind a path, found without calling what makes it on first use; None if that is not to be had."""
+    written = _written(path)
+    for place in (path, written.canonical_path if written else path):
+        module, _, name = place.rpartition(".")
+        try:
+            return getattr_static(import_module(module), name)
+        except AttributeError:
+            continue
+    return None
 
 
 @cache
 def static(path: str) -> Any:
-    """The object behind a path as it is written; None where it is made when first used."""
+    """The object behind a path as it is written; None where only the running program knows it."""
+    found, made = _written(path), runtime(path)
+    if found is not None and found.is_module and made is not None and not isinstance(made, ModuleType):
+        return found.members.get(made.__name__)  # a function called like its module
+    return found
+
+
+def _written(path: str) -> Any:
     try:
         found = tree()[path.removeprefix("metalore.")]
-        found = found.final_target if found.is_alias else found
+        return found.final_target if found.is_alias else found
     except (KeyError, griffe.AliasResolutionError):
         return None
-    made = runtime(path)
-    if found.is_module and made is not None and not isinstance(made, ModuleType):  # a function called like its module
-        return found.members.get(made.__name__)
-    return found
 
 
 def pages() -> dict[str, str]:
@@ -165,7 +171,8 @@ def _home(path: str) -> str:
 
 def _directive(path: str, members: bool = True, settings: type[BaseModel] | None = None) -> str:
     if not members:
-        return f"::: {path}\n    options:\n      show_root_heading: false\n      show_root_toc_entry: false\n      members: false"
+        hidden = ("show_root_heading", "show_root_toc_entry", "members")
+        return f"::: {path}\n    options:" + "".join(f"\n      {option}: false" for option in hidden)
     if settings is None:
         return f"::: {path}"
     return f"::: {path}\n    options:\n      members: false\n\n{_table(settings)}"

@@ -1,4 +1,4 @@
-"""Pages of the repository's own files, so that links of the documentation to them lead somewhere without a code host."""
+"""Pages of the repository's own files, so that links to them lead somewhere without a code host."""
 
 from __future__ import annotations
 
