@@ -24,7 +24,8 @@ from pathlib import Path
 
 LINE, LETTER, SMALL, PAD_X, PAD_Y = 18.0, 7.4, 6.7, 12.0, 9.0  # pixels, for text of 13 px, labels of 12 px
 BETWEEN_RANKS, BETWEEN_NODES, FREE = 30.0, 18.0, 14.0
-SWEEPS = 12
+SWEEPS = 12  # that sort
+PULLS = 240  # that straighten
 
 _BLOCK = re.compile(r"^```mermaid\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _IMAGE = re.compile(r"^!\[[^\]]*\]\(([^)]+\.svg)\)$", re.MULTILINE)
@@ -257,7 +258,7 @@ def _place(chart: Chart, ranks: list[list[str]]) -> None:
     for rank in ranks:
         _spread(rank, {name: float(i) for i, name in enumerate(rank)}, broad, nodes)
     before, behind = _neighbours(chart)
-    for sweep in range(4 * SWEEPS):
+    for sweep in range(PULLS):
         for rank in ranks[:: -1 if sweep % 2 else 1]:
             wanted = {}
             for name in rank:
@@ -305,8 +306,9 @@ def svg(chart: Chart) -> str:
         'orient="auto-start-reverse"><path d="M0,0L8,4L0,8z"/></marker></defs>'
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{title}" style="max-width:{width:.0f}px" '
-        f'viewBox="{left:.0f} {top:.0f} {width:.0f} {height:.0f}">{marker}{"".join(parts)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" aria-label="{title}" '
+        f'style="max-width:{width:.0f}px" viewBox="{left:.0f} {top:.0f} {width:.0f} {height:.0f}">'
+        f"{marker}{''.join(parts)}</svg>"
     )
 
 
@@ -346,4 +348,11 @@ def _arrow(arrow: Arrow, chart: Chart, spots: dict[str, tuple[float, float]]) ->
     heads = " ".join(f'{end}="url(#arrow)"' for end in ends)
     line = f'<path class="arrow{" dotted" if arrow.kind == "-.->" else ""}" d="{path}" {heads}/>'
     labels = [(chart.nodes[name].label, *spots[name]) for name in arrow.path if chart.nodes[name].label]
-    return line + "".join(f'<text class="label" x="{x:.1f}" y="{y + 4:.1f}">{escape(t)}</text>' for t, x, y in labels)
+    return line + "".join(_label(*label) for label in labels)
+
+
+def _label(text: str, x: float, y: float) -> str:
+    """An arrow's label, on a piece of paper that hides the arrow."""
+    width = len(text) * SMALL
+    paper = f'<rect class="paper" x="{x - width / 2:.1f}" y="{y - 8:.1f}" width="{width:.1f}" height="16"/>'
+    return f'{paper}<text class="label" x="{x:.1f}" y="{y + 4:.1f}">{escape(text)}</text>'

@@ -86,7 +86,8 @@ def _first(environment: Environment) -> str:
 def _page(environment: Environment) -> str:
     others = f"Also `{'`, `'.join(environment.names[1:])}`. " if environment.names[1:] else ""
     described = environment.described
-    where = f"{others}Class `{described.__module__}.{described.__qualname__}`."
+    path = f"{described.__module__}.{described.__qualname__}"
+    where = f"{others}Class [`{path}`][{path}]."
     return "\n\n".join(
         [f"# {environment.names[0]}", where, f"```python\n{environment.code}\n```", inspect.getdoc(described) or ""]
     )
