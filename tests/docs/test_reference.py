@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 
-pytest.importorskip("griffe", reason="the extra `docs` is not installed")
+griffe = pytest.importorskip("griffe", reason="the extra `docs` is not installed")
 pytest.importorskip("typer", reason="the extra `cli` is not installed")
 pytest.importorskip("pettingzoo", reason="the extra `multi` is not installed")
 
@@ -84,6 +85,12 @@ def test_a_docstring_becomes_markdown() -> None:
     assert docstrings.as_markdown(text) == expected
 
 
-def test_the_check_sees_a_missing_docstring() -> None:
-    assert undocumented("metalore.scenario.errors.nearest") == ["metalore.scenario.errors.nearest"]
-    assert undocumented("metalore.world.World") == []
+def test_the_check_sees_a_missing_docstring(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "class Told:\n    'It is.'\n    def shown(self): 'It is.'\n    def hidden(self): ...\ndef untold(): ..."
+    module = griffe.visit("made", filepath=Path("made.py"), code=code)
+    program: dict[str, object] = {}
+    exec(code, program)
+    monkeypatch.setattr(reference, "static", lambda path: module[path.removeprefix("made.")])
+    monkeypatch.setattr(reference, "runtime", lambda path: program[path.removeprefix("made.")])
+    assert undocumented("made.untold") == ["made.untold"]
+    assert undocumented("made.Told") == ["made.Told.hidden"]

@@ -15,6 +15,8 @@ pytest.importorskip("material", reason="the extra `docs` is not installed")
 pytest.importorskip("mkdocstrings", reason="the extra `docs` is not installed")
 pytest.importorskip("typer", reason="the extra `cli` is not installed")
 
+import mkdocs_hooks
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 600
 
@@ -106,6 +108,15 @@ def test_code_in_pages_leads_to_the_reference(site: Path) -> None:
 
 def test_search_knows_the_reference(site: Path) -> None:
     assert "run_episodes" in (site / "search" / "search_index.js").read_text(encoding="utf-8")
+
+
+def test_navigation_leaves_out_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mkdocs_hooks, "made", {"api/a.md": "", "api/index.md": "", "api/b.md": ""})
+    listed: set[str] = set()
+    nav = [{"One": ["here.md", {"Gone": "gone.md"}]}, {"Two": ["gone.md"]}, {"Three": ["api/index.md", "api/*"]}]
+    present = mkdocs_hooks._present(nav, {"here.md", "api/index.md"}, listed)
+    assert present == [{"One": ["here.md"]}, {"Three": ["api/index.md", "api/a.md", "api/b.md"]}]
+    assert listed == {"here.md", "api/index.md"}
 
 
 def test_the_check_sees_dead_links(tmp_path: Path) -> None:

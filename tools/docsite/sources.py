@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -22,10 +24,17 @@ _LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".yaml": "yaml",
 
 @cache
 def tracked() -> tuple[str, ...]:
-    """All files of the repository, without those that git ignores."""
+    """All files of the repository, without those that git ignores; without git, all that are not hidden."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
+    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = asked.stdout.splitlines() if asked.returncode == 0 else map(str, _unhidden(ROOT))
     return tuple(sorted(one for one in listed if (ROOT / one).is_file()))
+
+
+def _unhidden(folder: Path) -> Iterator[Path]:
+    for top, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        yield from (Path(top, name).relative_to(folder) for name in files)
 
 
 def page_of(path: str) -> str | None:
