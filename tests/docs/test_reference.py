@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-griffe = pytest.importorskip("griffe", reason="the extra `docs` is not installed")
+pytest.importorskip("griffe", reason="the extra `docs` is not installed")
 pytest.importorskip("typer", reason="the extra `cli` is not installed")
 pytest.importorskip("pettingzoo", reason="the extra `multi` is not installed")
 
@@ -87,7 +87,7 @@ def test_a_docstring_becomes_markdown() -> None:
 
 def test_the_check_sees_a_missing_docstring(monkeypatch: pytest.MonkeyPatch) -> None:
     code = "class Told:\n    'It is.'\n    def shown(self): 'It is.'\n    def hidden(self): ...\ndef untold(): ..."
-    module = griffe.visit("made", filepath=Path("made.py"), code=code)
+    module = pytest.importorskip("griffe").visit("made", filepath=Path("made.py"), code=code)
     program: dict[str, object] = {}
     exec(code, program)
     monkeypatch.setattr(reference, "static", lambda path: module[path.removeprefix("made.")])
