@@ -3,8 +3,7 @@
 The city is city-30 with ten events a day at random places and times, of kinds that differ in strength and length. An
 hour before an event begins, and until it ends, the zone's intent is one of many items made for its kind; at other times
 an item made for what goes on there. An item is the kind's direction in 1024 dimensions, and as much noise. Those of the
-test part were never seen before. Encoders that turn images, speech and motion into such embeddings are another matter;
-here the only question is what a forecast gains from one.
+test part were never seen before. With media attached to the recording, items are fused embeddings of these instead.
 """
 
 from __future__ import annotations
@@ -58,13 +57,18 @@ def scenario() -> Scenario:
 
 
 def recorded(folder: Path, say: Callable[[str], None]) -> Panel:
-    """The city's panel with intent in place of a calendar of events; recorded first, if that has not been done."""
+    """The city's panel with intent in place of a calendar of events; recorded first, if that has not been done.
+
+    Media that were attached to the recording (`metalore intent attach`) count, else made-up directions.
+    """
     if not (folder / "card.json").exists():
         say(f"recording {DAYS} days of {len(scenario().stations)} zones in {folder}; this takes minutes")
         record(scenario(), folder, duration_s=DAYS * DAY_S, interval_s=INTERVAL_S)
     recording = Recording.load(folder)
     panel = Panel.of(recording, inputs=INPUTS)
-    library, intent_of = _intent(recording, panel, Split.by_parts(panel))
+    attached = recording.intent()
+    say("intent is that of attached media" if attached else "intent is made up")
+    library, intent_of = attached or _intent(recording, panel, Split.by_parts(panel))
     return panel.updated(events=(), event_values=None, intent=library, intent_of=intent_of)
 
 

@@ -246,6 +246,16 @@ def controller() -> dashboard.Dashboard:
             "Over 6 hours; 10 % would be right.",
             "percentunit",
             ("job_target_horizon:metalore_forecast_above_p90:ratio6h", AHEAD),
+            width=8,
+        )
+    )
+    made.with_panel(
+        lines(
+            "Distrust",
+            "Of each zone's forecast, 0 to 1: the part in which the reactive rule decides. Only with --drift.",
+            "percentunit",
+            ("max by (zone) (metalore_forecast_distrust)", "{{zone}}"),
+            width=8,
         )
     )
     buckets = "sum by (le) (rate(metalore_loop_seconds_bucket[$__rate_interval]))"
@@ -256,6 +266,7 @@ def controller() -> dashboard.Dashboard:
             "s",
             (f"histogram_quantile(0.5, {buckets})", "median"),
             (f"histogram_quantile(0.99, {buckets})", "99 %"),
+            width=8,
         )
     )
     return made

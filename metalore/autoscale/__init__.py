@@ -5,7 +5,9 @@ and what compares recommenders in it in :mod:`metalore.autoscale.comparison`.
 """
 
 from metalore.autoscale.actuator import Actuator, Applied
+from metalore.autoscale.announced import Announced, RaisedForecast, Ruling
 from metalore.autoscale.controller import Clock, Controller, Forecast, Observe, Tick
+from metalore.autoscale.drift import Drift
 from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.logic import Logic, Remembered
 from metalore.autoscale.model import RESOURCES, Decision, Forecasts, Reason, Recommendation, Seen, Usage
@@ -18,19 +20,23 @@ __all__ = [
     "RESOURCES",
     "Actuator",
     "Advice",
+    "Announced",
     "Applied",
     "AutoscaleError",
     "Clock",
     "Controller",
     "Decision",
+    "Drift",
     "Forecast",
     "Forecasts",
     "Logic",
     "Observe",
+    "RaisedForecast",
     "Reason",
     "Recommendation",
     "Recommender",
     "Remembered",
+    "Ruling",
     "Safety",
     "Seen",
     "State",

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from metalore.autoscale.controller import Controller, Forecast, Tick
+from metalore.autoscale.drift import Drift
 from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.logic import Logic
 from metalore.autoscale.model import CPU, MEMORY, Usage
@@ -37,6 +38,8 @@ MEASURES = {
     "slo_violations": "part of zone-intervals with requests whose mean latency is above the target, or none completed",
     "slo_floor": "the same with as much as safety allows all the time: what no size avoids",
     "lost_requests": "part of all requests that was lost",
+    "aori_s": "mean age of request information, over completed requests, s",
+    "aosi_s": "mean age of sensor information, over completed requests that a sensor's update served, s",
     "cpu_slack": "mean of (given - used) / given",
     "memory_slack": "the same of memory",
     "core_hours": "cores given, times hours, all zones",
@@ -144,6 +147,12 @@ MakeForecast = Callable[[Usage], Forecast]
 """Makes what forecasts from the history."""
 
 
+def clock_s_of(scenario: Scenario) -> float:
+    """Seconds since Monday 00:00 at time 0."""
+    city = scenario.city
+    return 0.0 if city is None else DAY_S * city.start_day + HOUR_S * city.start_hour
+
+
 def candidate(text: str, scenario: Scenario) -> Candidate:
     """A recommender as a person writes it: a name, or a name with settings like `forecast:headroom=0.2,level=0.9`.
 
@@ -153,7 +162,7 @@ def candidate(text: str, scenario: Scenario) -> Candidate:
     Raises:
         AutoscaleError: no such recommender or setting.
     """
-    name, settings = read_recommender(text)
+    name, settings = read_recommender(text, clock_s_of(scenario))
     if name == Threshold.name:
         cores = max(station.compute_gcycle_s for station in scenario.stations) / scenario.core_ghz
         settings = {"scale": cores / Threshold.most[CPU]} | settings
@@ -189,6 +198,7 @@ def runs(
     forecaster: MakeForecast | None = None,
     progress: Progress | None = None,
     finished: Collection[tuple[str, int]] = (),
+    drifts: Mapping[str, Drift] | None = None,
 ) -> Iterator[Run]:
     """Every candidate on every seed, one after the other.
 
@@ -199,6 +209,7 @@ def runs(
         forecaster: for candidates that need forecasts; unset: there are none, and the fallback decides.
         progress: see :data:`Progress`.
         finished: candidates and seeds that are left out.
+        drifts: says whose forecasts are distrusted, by candidate; those that are not named trust them.
     """
     wanted = {seed: [name for name in candidates if (name, seed) not in finished] for seed in seeds}
     wanted = {seed: names for seed, names in wanted.items() if names}
@@ -209,7 +220,7 @@ def runs(
         for name in names:
             recommender = candidates[name](demand)
             forecast = forecaster(demand.history) if forecaster and recommender.needs_forecasts else None
-            result, series = run(plan, demand, recommender, forecast, told.interval)
+            result, series = run(plan, demand, recommender, forecast, told.interval, (drifts or {}).get(name))
             yield Run({"recommender": name, "seed": int(seed)} | result, series)
 
 
@@ -246,6 +257,7 @@ def run(
     recommender: Recommender,
     forecast: Forecast | None = None,
     told: Callable[[Tick], None] = lambda tick: None,
+    drift: Drift | None = None,
 ) -> Run:
     """The days that count under one recommender, measured."""
     world = world_of(plan)
@@ -259,7 +271,7 @@ def run(
         told(tick)
 
     controller = Controller(
-        Logic(recommender, HorizontalRule(), plan.safety),
+        Logic(recommender, HorizontalRule(), plan.safety, drift),
         city,
         city.usage,
         city,
@@ -299,6 +311,8 @@ def measures(rows: Sequence[Row], plan: Plan, demand: Demand) -> Result:
         "slo_violations": _violations(column, plan),
         "slo_floor": demand.violations,
         "lost_requests": _ratio(column["lost"].sum(), column["requests"].sum()),
+        "aori_s": _weighted(column, "aori_s"),
+        "aosi_s": _weighted(column, "aosi_s"),
         "cpu_slack": float((1 - column["cpu_cores"] / column["given_cores"]).mean()),
         "memory_slack": float((1 - column["memory_mb"] / column["given_mb"]).mean()),
         "core_hours": float(core_hours),
@@ -331,13 +345,21 @@ def _violations(column: Mapping[str, np.ndarray], plan: Plan) -> float:
     return _ratio(late.sum(), asked.sum())
 
 
+def _weighted(column: Mapping[str, np.ndarray], name: str) -> float:
+    """Mean of a column over completed requests."""
+    weights = np.where(np.isnan(column[name]), 0.0, column["completed"])
+    return _ratio((np.nan_to_num(column[name]) * weights).sum(), weights.sum())
+
+
 def _judged(column: Mapping[str, np.ndarray], plan: Plan) -> tuple[np.ndarray, np.ndarray]:
     """Where there were requests, and where they were late, [t, z]."""
     asked = (column["requests"] > 0) | (column["completed"] > 0)
     return asked, asked & ~(column["latency_ms"] <= plan.latency_target_ms)  # NaN: nothing was completed
 
 
-_COLUMNS = ("requests", "completed", "latency_ms", "lost", "cpu_cores", "memory_mb", "given_cores", "given_mb")
+_COLUMNS = (
+    "requests", "completed", "latency_ms", "lost", "aori_s", "aosi_s", "cpu_cores", "memory_mb", "given_cores", "given_mb",
+)  # fmt: skip
 _SHOWN = ("given_cores", "cpu_cores", "given_mb", "memory_mb", "latency_ms")
 
 

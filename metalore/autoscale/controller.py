@@ -53,6 +53,7 @@ class Tick:
         problems: in words, one for each thing that went wrong.
         failed: which part each problem is of, one of :data:`PARTS`.
         took_s: how long the turn took on the loop's clock.
+        distrust: how far each zone's forecast is distrusted, [z]; unset: nobody looks.
     """
 
     time_s: float
@@ -63,6 +64,7 @@ class Tick:
     problems: tuple[str, ...]
     failed: tuple[str, ...]
     took_s: float
+    distrust: np.ndarray | None = None
 
 
 def _no_forecast(usage: Usage, now_s: float) -> None:
@@ -129,7 +131,8 @@ class Controller:
             applied = self._act(decision)
         failed = tuple(part for part, _ in self._problems)
         problems = tuple(words for _, words in self._problems)
-        tick = Tick(now, decision, applied, self._usage, forecasts, problems, failed, self._clock.now() - now)
+        took_s, distrust = self._clock.now() - now, self.remembered.drift.get("distrust")
+        tick = Tick(now, decision, applied, self._usage, forecasts, problems, failed, took_s, distrust)
         if self._report:
             self._report(tick)
         return tick

@@ -14,13 +14,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from metalore.autoscale.announced import Ruling
 from metalore.autoscale.controller import PARTS, Tick
+from metalore.autoscale.drift import ALARM
 from metalore.autoscale.model import RESOURCES, Decision, Forecasts, Usage
 from metalore.autoscale.safety import Safety
 
 PORT = 8082
 """Where a loop shows its metrics unless told otherwise."""
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_OUTCOMES = {True: "accepted", False: "rejected"}
 _SHOWN = {"active_users": "Users in the newest interval.", "latency_ms": "Mean latency in the newest interval, ms."}
 
 
@@ -50,12 +53,22 @@ class LoopMetrics:
             "metalore_changes", "Changes that were made.", ("resource", "direction"), registry=registry
         )
         self._problems = Counter("metalore_problems", "What went wrong, by part.", ("part",), registry=registry)
+        self._intents = Counter("metalore_intents", "Announced intents.", ("outcome",), registry=registry)
         self._seconds = Histogram("metalore_loop_seconds", "Of one turn.", buckets=_SECONDS, registry=registry)
         self._last = Gauge(
             "metalore_loop_last_timestamp_seconds", "End of the last turn, Unix time.", registry=registry
         )
+        self._alarms = Counter(
+            "metalore_forecast_alarms",
+            "Times that distrust of a zone's forecast rose to 0.5.",
+            ("zone",),
+            registry=registry,
+        )
+        self._alarmed: np.ndarray | None = None
         for part in PARTS:
             self._problems.labels(part)
+        for outcome in _OUTCOMES.values():
+            self._intents.labels(outcome)
         for resource in np.array(RESOURCES)[safety.managed].tolist():
             for direction in ("up", "down"):
                 self._changes.labels(resource, direction)
@@ -88,11 +101,23 @@ class LoopMetrics:
                 self._decisions.labels(code).inc(zones)
         if tick.decision is not None and tick.applied is not None:
             self._count_changes(tick.decision, tick.applied.done)
+        if tick.distrust is not None:
+            self._count_alarms(tick.usage.zones, tick.distrust)
         self._judge.see(tick.usage)
         if tick.forecasts is not None:
             self._judge.remember(tick.forecasts)
         self._newest.see(tick)
         self._last.set_to_current_time()
+
+    def _count_alarms(self, zones: tuple[str, ...], distrust: np.ndarray) -> None:
+        alarmed = distrust >= ALARM
+        for z in np.flatnonzero(alarmed & ~(np.zeros(len(zones), bool) if self._alarmed is None else self._alarmed)):
+            self._alarms.labels(zones[z]).inc()
+        self._alarmed = alarmed
+
+    def intent(self, ruling: Ruling) -> None:
+        """Count an announced intent."""
+        self._intents.labels(_OUTCOMES[ruling.accepted]).inc()
 
     def _count_changes(self, decision: Decision, done: np.ndarray) -> None:
         grown = np.where(done[:, None], decision.after - decision.before, 0.0)
@@ -151,6 +176,15 @@ class _Newest(Collector):
         yield from _of_usage(tick.usage, tick.time_s)
         if tick.decision is not None:
             yield from _of_decision(tick.decision, None if tick.applied is None else tick.applied.done)
+        if tick.distrust is not None:
+            family = GaugeMetricFamily(
+                "metalore_forecast_distrust",
+                "How far a zone's forecast is distrusted: 0 not, 1 fully.",
+                labels=("zone",),
+            )
+            for zone, distrust in zip(tick.usage.zones, tick.distrust.tolist(), strict=True):
+                family.add_metric((zone,), distrust)
+            yield family
         if made_at is not None:
             age = "Since the newest interval that the forecast knew; +Inf: there never was one."
             yield GaugeMetricFamily("metalore_forecast_age_seconds", age, value=tick.time_s - made_at)

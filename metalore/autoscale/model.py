@@ -113,6 +113,17 @@ class Forecasts:
         if self.values.ndim != 4 or self.values.shape[1:] != expected:
             raise AutoscaleError(f"forecasts have the shape {self.values.shape}; (zones, *{expected}) fits")
 
+    def quantile(self, level: float) -> np.ndarray:
+        """A quantile's forecasts, [z, h, r].
+
+        Raises:
+            AutoscaleError: a level that is not forecast.
+        """
+        if level not in self.levels:
+            raise AutoscaleError(f"the level {level} is not forecast; there are {', '.join(map(str, self.levels))}")
+        of_level: np.ndarray = self.values[..., self.levels.index(level)]
+        return of_level
+
     def highest(self, level: float, now_s: float, lead_s: float) -> np.ndarray:
         """A quantile's maximum over the intervals that [now, now + lead) touches, [z, r].
 
@@ -121,9 +132,7 @@ class Forecasts:
         Raises:
             AutoscaleError: a level that is not forecast.
         """
-        if level not in self.levels:
-            raise AutoscaleError(f"the level {level} is not forecast; there are {', '.join(map(str, self.levels))}")
-        ahead = self.values[:, touched(self.times, self.interval_s, now_s, lead_s), :, self.levels.index(level)]
+        ahead = self.quantile(level)[:, touched(self.times, self.interval_s, now_s, lead_s)]
         if ahead.shape[1] == 0:
             return np.full((len(self.values), len(RESOURCES)), np.nan)
         highest: np.ndarray = ahead.max(axis=1)

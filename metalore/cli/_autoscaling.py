@@ -11,9 +11,8 @@ from typing import Any
 import pandas as pd
 
 from metalore.autoscale import AutoscaleError
-from metalore.autoscale.comparison import MEASURES, Candidate, Plan, Result, Run, differences, summary
+from metalore.autoscale.comparison import MEASURES, Candidate, Plan, Result, Run, clock_s_of, differences, summary
 from metalore.cli._experiment import file_names, versions
-from metalore.cli._forecasts import clock_s_of
 from metalore.cli._resume import goes_on
 from metalore.intervals import Estimate
 from metalore.report import Autoscaling, autoscale_figures, autoscale_page, replacing, save, write_page, write_text
@@ -33,6 +32,7 @@ class Comparison:
         forecaster, policy: as a person names them.
         reference: whom differences are taken to.
         command: what to type to do it again.
+        breaks: of the forecasts, as a person names them.
 
     Raises:
         AutoscaleError: no seed.
@@ -45,6 +45,7 @@ class Comparison:
     policy: str
     reference: str
     command: str
+    breaks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.seeds:
@@ -65,6 +66,7 @@ class Comparison:
             "forecaster": self.forecaster,
             "recommenders": list(self.candidates),
             "first_seed": self.seeds[0],
+            "breaks": list(self.breaks),
         }
 
 

@@ -9,7 +9,7 @@ from types import TracebackType
 CLI_EXTRA = frozenset({"jinja2", "matplotlib", "pandas", "pyarrow", "rich", "tomlkit", "typer"})
 INTENT_EXTRA = frozenset({"PIL", "accelerate", "jiwer", "sacrebleu", "soundfile", "transformers"})
 KUBERNETES_EXTRA = frozenset({"httpx2", "lightkube"})
-LEARN_EXTRA = frozenset({"safetensors", "stable_baselines3", "tensorboard", "torch"})
+LEARN_EXTRA = frozenset({"safetensors", "sb3_contrib", "stable_baselines3", "tensorboard", "torch"})
 SERVE_EXTRA = frozenset({"fastapi", "prometheus_client", "starlette", "uvicorn"})
 """Modules that come with the extras of these names."""
 

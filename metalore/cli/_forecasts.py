@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from metalore.autoscale import RESOURCES, Forecasts, Usage
+from metalore.autoscale.comparison import clock_s_of
 
 if TYPE_CHECKING:
-    from metalore.autoscale.comparison import MakeForecast, Plan
+    from metalore.autoscale.comparison import Plan
     from metalore.forecast import Forecaster, Panel
     from metalore.forecast.stream import Stream
     from metalore.scenario import Scenario
@@ -24,7 +25,7 @@ INPUTS = ("active_users", "requests", "movement_rate")
 """Columns that are shown beside the targets, where the history has them."""
 
 
-def forecaster_of(source: str, plan: Plan) -> MakeForecast:
+def forecaster_of(source: str, plan: Plan) -> Callable[[Usage], StreamedForecast]:
     """What forecasts a city: a folder with a kept forecaster, or one that is fitted to the history.
 
     Args:
@@ -42,12 +43,6 @@ def forecaster_of(source: str, plan: Plan) -> MakeForecast:
     lead_s = plan.interval_s + plan.delay_s + plan.safety.cooldown_up_s
     horizons = range(1, max(1, round(np.ceil(lead_s / plan.interval_s))) + 1)
     return lambda history: StreamedForecast(_fitted(source, history, horizons, plan.scenario), history)
-
-
-def clock_s_of(scenario: Scenario) -> float:
-    """Seconds since Monday 00:00 at time 0."""
-    city = scenario.city
-    return 0.0 if city is None else 86_400.0 * city.start_day + 3600.0 * city.start_hour
 
 
 def _loaded(folder: str) -> Stream:
@@ -116,6 +111,11 @@ class StreamedForecast:
                 values[:, :, r] = found.quantiles[zones, :, found.targets.index(name)]
         made_at, interval_s = found.time_s + usage.interval_s, usage.interval_s
         return Forecasts(made_at, found.times_s, interval_s, found.levels, values)
+
+    def edges(self) -> dict[tuple[str, str], float]:
+        """Of the forecaster's zone graph, by the names of their ends; none if it has no graph."""
+        frame = self._stream.frame
+        return {} if frame.edges is None else frame.edges.named(frame.zones)
 
     def _observe(self, usage: Usage) -> None:
         new = usage.since(float(np.nextafter(self._until, np.inf)))

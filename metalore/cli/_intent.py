@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ _LAYOUTS: Mapping[str, tuple[str, ...]] = {
 """By what each kind of data is known."""
 _KINDS = {"PASCAL VOC": "image", "LibriSpeech": "speech", "KIT-ML": "motion"}
 _SMALL = "small"
+_DEMAND_WEIGHT = 1.0
 
 
 # -- data --------------------------------------------------------------------------------------------------------------
@@ -90,6 +92,22 @@ def _embedded(folder: Path, encoders: Path | None) -> Any:
     return embed_library(load_library(folder), Encoders.load(encoders))
 
 
+class Later(NamedTuple):
+    """Demand that a fusion learns to expect.
+
+    Attributes:
+        recording: of a city.
+        horizon: intervals from what a zone shows to its demand.
+        ahead_s: events are announced so long before.
+        shows: what events look like, as EVENT=ACTIVITY.
+    """
+
+    recording: Path
+    horizon: int
+    ahead_s: float
+    shows: Sequence[str]
+
+
 # -- training and judging ----------------------------------------------------------------------------------------------
 
 
@@ -103,6 +121,7 @@ def train_on(
     captions: Path | None,
     seed: int,
     resume: bool,
+    later: Later | None,
 ) -> Mapping[str, Any]:
     """Train an encoder or a fusion, as `metalore intent train` says; scores on the validation part.
 
@@ -117,9 +136,15 @@ def train_on(
         raise IntentError(f"--seed is {seed}; seeds are whole numbers from 0 on")
     how: dict[str, Any] = {"seed": seed, "resume": resume, "say": say} | ({} if epochs is None else {"epochs": epochs})
     if what == FUSION:
-        from metalore.intent.fusion import Fusion, train_fusion
+        from metalore.intent.fusion import Fusion, Recipe, train_fusion
 
-        return train_fusion(Fusion.small(seed), _embedded(folder, encoders), out, **how)
+        items = _embedded(folder, encoders)
+        if later is None:
+            return train_fusion(Fusion.small(seed), items, out, **how)
+        items = replace(items, demand=_demand_of(items, later, seed))
+        return train_fusion(Fusion.small(seed, demands=1), items, out, recipe=Recipe(demand=_DEMAND_WEIGHT), **how)
+    if later is not None:
+        raise IntentError(f"--demand is for fusion; {what} is trained without")
     data = data_of(what, folder, captions)
     published = what != "motion" and layout_of(folder) != _LIBRARY
     encoder = _beginning(what, start or ("" if published else _SMALL), seed, data)
@@ -208,7 +233,7 @@ def attach_media(
         IntentError: no library, encoders or fusion, or an option that cannot be.
         TelemetryError: no recording.
     """
-    from metalore.intent.city import draw_items, with_announcements
+    from metalore.intent.city import draw_items
     from metalore.telemetry import Recording
 
     if not (ahead_s >= 0 and 0 <= unseen < 1 and seed >= 0):
@@ -217,15 +242,37 @@ def attach_media(
     fusion = Encoders.load(encoders).fusion
     if fusion is None:
         raise IntentError(f"{encoders} holds no fusion; train one with `metalore intent train fusion`")
-    zones = recording.graph().zones
-    going_on = recording.table().pivot(index="time_s", columns="zone", values="activity")[list(zones)]
-    times = going_on.index.to_numpy(float)
-    announced = _announcements(recording, times[-1], ahead_s, _looks_of(shows, items.activities))
-    shown = with_announcements(going_on.to_numpy(object), times, zones, announced)
-    intent_of = draw_items(shown, items.activities, items.parts, round(len(times) * (1 - unseen)), seed)
+    shown, announced = _shown(recording, ahead_s, _looks_of(shows, items.activities))
+    intent_of = draw_items(shown, items.activities, items.parts, round(len(shown) * (1 - unseen)), seed)
     recording.attach_intent(fusion.fuse(**items.vectors), intent_of)
     part = 100 * float((intent_of >= 0).mean())
-    return f"zones of {folder} show something in {part:.0f} % of the time; announced events: {len(announced)}"
+    return f"zones of {folder} show something in {part:.0f} % of the time; announced events: {announced}"
+
+
+def _shown(recording: Any, ahead_s: float, looks: Mapping[str, str]) -> tuple[np.ndarray, int]:
+    """The activity that each zone shows in each interval [t, z], and how many events are announced."""
+    from metalore.intent.city import with_announcements
+
+    going_on = _by_zone(recording, "activity")
+    times = going_on.index.to_numpy(float)
+    announced = _announcements(recording, times[-1], ahead_s, looks)
+    return with_announcements(going_on.to_numpy(object), times, list(going_on), announced), len(announced)
+
+
+def _demand_of(items: Any, later: Later, seed: int) -> np.ndarray:
+    """The CPU that zones of a recorded city need after they show items of a library, [n, 1]."""
+    from metalore.intent.city import demand_of_items
+    from metalore.telemetry import Recording
+
+    recording = Recording.load(later.recording)
+    shown, _ = _shown(recording, later.ahead_s, _looks_of(later.shows, items.activities))
+    needed = _by_zone(recording, "cpu_cores").to_numpy(float)
+    return demand_of_items(shown, needed, items.activities, items.parts, later.horizon, seed)
+
+
+def _by_zone(recording: Any, column: str) -> pd.DataFrame:
+    """A column of telemetry: a row per interval, a column per zone, in the graph's order."""
+    return recording.table().pivot(index="time_s", columns="zone", values=column)[list(recording.graph().zones)]
 
 
 def _looks_of(shows: Sequence[str], activities: Sequence[str]) -> dict[str, str]:
@@ -265,7 +312,7 @@ def encode_files(sources: Sequence[Path], folder: Path, out: Path, texts: bool) 
         How many rows it has, and the error of each file that is not in it.
 
     Raises:
-        IntentError: no encoder, no files, no file that can be read, or a table that cannot be written.
+        IntentError: no encoder, no files in a folder, or a table that cannot be written.
     """
     _check_table(out)
     what, encoder = load_encoder(folder)

@@ -11,12 +11,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import typer
 
-from metalore.autoscale import AutoscaleError, Controller, Forecast, Logic, Safety, Tick, Usage, make_recommender
+from metalore.autoscale import AutoscaleError, Controller, Logic, Safety, Tick, Usage, make_recommender
 from metalore.autoscale.errors import unknown
 from metalore.autoscale.kubernetes import (
     Act,
@@ -33,11 +34,17 @@ from metalore.autoscale.kubernetes.usage import ZoneMetrics
 from metalore.autoscale.metrics import LoopMetrics
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.registry import read_recommender
+from metalore.cli._forecasts import StreamedForecast
+from metalore.cli._intents import with_intents
 from metalore.zone.server import PROMETHEUS_TEXT, Answer, Pages
 
 if TYPE_CHECKING:
     from types import FrameType
 
+    from metalore.autoscale import Drift
+
+EPOCH_S = 3 * 86_400.0
+"""Time of the week at time 0 of the clock, a Thursday (UTC)."""
 LATE_TICKS = 3
 """A controller that has not turned for so many intervals is not well."""
 
@@ -109,17 +116,19 @@ def run(
     interval_s: float,
     usage: str,
     forecaster: str | None,
+    intents: Path | None,
     settings: Sequence[str],
     namespace: str | None,
     kubeconfig: str | None,
     context: str | None,
     health: tuple[str, int] | None,
     ticks: int | None,
+    drift: Drift | None,
 ) -> None:
     """Turn the loop for ever, or so many times."""
     cast, clock = cast_of(settings, apply), SystemClock()
-    name, of_recommender = read_recommender(recommender)
-    logic = Logic(make_recommender(name, **of_recommender), HorizontalRule(), safety)
+    name, of_recommender = read_recommender(recommender, EPOCH_S)
+    logic = Logic(make_recommender(name, **of_recommender), HorizontalRule(), safety, drift)
     config, identity = config_of(kubeconfig, context), f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     with closing(Cluster(config, namespace)) as cluster, closing(Cluster(config, namespace)) as beside:
         election = Election(beside, identity, time.monotonic, cast.lease)
@@ -139,6 +148,8 @@ def run(
         pulse = _Pulse(LATE_TICKS * interval_s + cast.backoff.patience_s, election)
         metrics = LoopMetrics(safety, interval_s, leads=(lambda: election.leads) if apply else None)
 
+        forecast = _forecast(forecaster, Usage.nothing(zones.zones, interval_s))
+
         def report(tick: Tick) -> None:
             metrics.report(tick)
             pulse.beat(tick)
@@ -149,7 +160,7 @@ def run(
             ZoneMetrics(zones.zones, usage, clock.now, interval_s=interval_s),
             clock,
             interval_s=interval_s,
-            forecast=_forecast(forecaster, Usage.nothing(zones.zones, interval_s)),
+            forecast=with_intents(intents, forecast, zones.zones, metrics.intent),
             report=report,
         )
         typer.echo(f"{len(zones.zones)} zones in namespace {cluster.namespace}; {'acts' if apply else 'a dry run'}")
@@ -158,10 +169,9 @@ def run(
             controller.run(None if ticks is None else ticks - 1)
 
 
-def _forecast(folder: str | None, nothing: Usage) -> Forecast | None:
+def _forecast(folder: str | None, nothing: Usage) -> StreamedForecast | None:
     if folder is None:
         return None
-    from metalore.cli._forecasts import StreamedForecast
     from metalore.forecast.checkpoint import load_forecaster
     from metalore.forecast.stream import Stream
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,14 +19,16 @@ from metalore.autoscale import (
     Tick,
     make_recommender,
 )
-from metalore.autoscale.comparison import DAY_S, Plan, world_of
+from metalore.autoscale.comparison import DAY_S, Plan, clock_s_of, world_of
 from metalore.autoscale.model import MEMORY, in_words
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.registry import read_recommender
 from metalore.autoscale.simulated import Row, SimulatedCity, begin_with
-from metalore.cli._forecasts import clock_s_of, forecaster_of
+from metalore.cli._forecasts import forecaster_of
+from metalore.cli._intents import with_intents
 
 if TYPE_CHECKING:
+    from metalore.autoscale import Drift
     from metalore.autoscale.recommender import Recommender
 
 
@@ -44,9 +47,18 @@ class Watched(Actuator):
         return Applied(np.zeros(len(self.zones), bool))
 
 
-def run(*, plan: Plan, seed: int, recommender: str, forecaster: str, apply: bool) -> None:
+def run(
+    *,
+    plan: Plan,
+    seed: int,
+    recommender: str,
+    forecaster: str,
+    intents: Path | None,
+    apply: bool,
+    drift: Drift | None,
+) -> None:
     """Turn the loop for the days of a plan, and say what was done, why, and how the city fared."""
-    rule = _recommender(recommender)
+    rule = _recommender(recommender, plan)
     forecasts = forecaster_of(forecaster, plan) if rule.needs_forecasts else None
     world = world_of(plan)
     world.reset(seed)
@@ -59,13 +71,14 @@ def run(*, plan: Plan, seed: int, recommender: str, forecaster: str, apply: bool
     for _ in range(plan.history):
         city.advance()
     diary = _Diary(city, clock_s_of(plan.scenario), plan.latency_target_ms, apply)
+    forecast = with_intents(intents, forecasts(city.usage()) if forecasts else None, city.zones)
     controller = Controller(
-        Logic(rule, HorizontalRule(), plan.safety),
+        Logic(rule, HorizontalRule(), plan.safety, drift),
         city if apply else Watched(city),
         city.usage,
         city,
         interval_s=plan.interval_s,
-        forecast=forecasts(city.usage()) if forecasts else None,
+        forecast=forecast,
         report=diary.note,
     )
     controller.tick()
@@ -73,8 +86,8 @@ def run(*, plan: Plan, seed: int, recommender: str, forecaster: str, apply: bool
     diary.end(city.advance())
 
 
-def _recommender(text: str) -> Recommender:
-    name, settings = read_recommender(text)
+def _recommender(text: str, plan: Plan) -> Recommender:
+    name, settings = read_recommender(text, clock_s_of(plan.scenario))
     if name == "foresight":
         raise AutoscaleError("foresight is handed the future, which only `metalore autoscale compare` knows")
     return make_recommender(name, **settings)

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from metalore import __version__
 from metalore.cli import (
+    agents,
     autoscale,
     data,
     demo,
@@ -82,5 +83,6 @@ app.command("telemetry")(telemetry.telemetry)
 app.add_typer(forecast.app, name="forecast")
 app.add_typer(intent.app, name="intent")
 app.add_typer(autoscale.app, name="autoscale")
+app.add_typer(agents.app, name="agents")
 app.command("serve")(serve.serve)
 app.add_typer(zone.app, name="zone")

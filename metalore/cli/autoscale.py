@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +15,13 @@ import typer
 from metalore.cli._options import Override, with_settings
 
 if TYPE_CHECKING:
-    from metalore.autoscale import Safety
+    from metalore.autoscale import Drift, Forecast, Safety, Usage
+    from metalore.autoscale.comparison import MakeForecast
     from metalore.cli._autoscaling import Results
     from metalore.intervals import Estimate
 
+WITH_DRIFT = "+drift"
+"""What is added to the name of a recommender that is run with a drift detector."""
 COMPARED = ("forecast", "vpa", "hpa", "threshold", "static", "foresight")
 
 app = typer.Typer(no_args_is_help=True, help="Size zones ahead of demand.")
@@ -42,13 +46,27 @@ ForecasterName = Annotated[
         "--forecaster", metavar="FOLDER|NAME", help="A kept forecaster, or one that is fitted to the history."
     ),
 ]
-PolicyName = Annotated[str, typer.Option("--policy", metavar="NAME", help="What splits bandwidth and compute.")]
+PolicyName = Annotated[
+    str, typer.Option("--policy", metavar="NAME", help="What splits bandwidth and compute: a rule, or a folder.")
+]
 Target = Annotated[float, typer.Option("--target-ms", metavar="MS", help="Mean latency that is still good.")]
 Delay = Annotated[float, typer.Option("--delay", metavar="S", help="Seconds until a decision takes effect.")]
 Interval = Annotated[float, typer.Option("--interval", metavar="S", help="Seconds from decision to decision.")]
 SafetySettings = Annotated[
     list[str] | None,
     typer.Option("--safety", metavar="NAME=VALUE", help="Of the rules common to all, like step_down=0.5; repeatable."),
+]
+Breaks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--break",
+        metavar="KIND",
+        help="Break the forecasts: biased, drifting, stale, frozen, missing, dying, also with settings, like "
+        "biased:factor=2; repeatable.",
+    ),
+]
+BothWays = Annotated[
+    bool, typer.Option("--drift", help="Also run those that need forecasts with a drift detector, as NAME+drift.")
 ]
 Reference = Annotated[str, typer.Option("--reference", metavar="NAME", help="Whom differences are taken to.")]
 Out = Annotated[
@@ -74,11 +92,18 @@ KeptForecaster = Annotated[
         "--forecaster", metavar="FOLDER", help="A kept forecaster; in the simulated city also the name of one."
     ),
 ]
+Intents = Annotated[
+    Path | None,
+    typer.Option("--intents", metavar="FILE", help="Announced intents and the policies they would trigger, as JSON."),
+]
 ScenarioName = Annotated[
     str, typer.Option("--scenario", metavar="SCENARIO", help="Of the simulated city: a built-in name or a TOML file.")
 ]
 UsageAddress = Annotated[
     str, typer.Option("--usage", metavar="URL", help="Metrics of a zone, in which {zone} stands for its name.")
+]
+WithDrift = Annotated[
+    bool, typer.Option("--drift", help="Follow the reactive rule where forecasts have lately been wrong.")
 ]
 KubernetesOverride = Annotated[
     list[str] | None,
@@ -103,12 +128,14 @@ def autoscale(
     apply: Apply = False,
     recommender: OneRecommender = "forecast",
     forecaster: KeptForecaster = None,
+    intents: Intents = None,
     scenario: ScenarioName = "city-30",
     seed: FirstSeed = 0,
     history: History = 0.25,
     usage: UsageAddress = "http://{zone}:8080/metrics",
     interval: Interval = 60.0,
     safety: SafetySettings = None,
+    drift: WithDrift = False,
     kubernetes: KubernetesOverride = None,
     namespace: Namespace = None,
     kubeconfig: KubeConfig = None,
@@ -120,7 +147,8 @@ def autoscale(
     """Size zones ahead of demand: compare recommenders, or run one on a cluster or in a simulated city.
 
     Without --apply nothing is changed: a cluster's server checks every change,
-    and what would be done is printed.
+    and what would be done is printed. Of --intents only those count that fit
+    their policy and the forecast; the others are printed with the reason.
 
     [bold]Examples[/bold]
 
@@ -135,7 +163,9 @@ def autoscale(
     if context.invoked_subcommand is not None:
         return
     if actuator == "simulated":
-        _simulate(scenario, seed, history, ticks or _TICKS, interval, safety, recommender, forecaster, apply)
+        _simulate(
+            scenario, seed, history, ticks or _TICKS, interval, safety, recommender, forecaster, intents, apply, drift
+        )
         return
     if actuator != "kubernetes":
         raise typer.BadParameter("it is kubernetes or simulated", param_hint="--actuator")
@@ -148,12 +178,14 @@ def autoscale(
         interval_s=interval,
         usage=usage,
         forecaster=forecaster,
+        intents=intents,
         settings=kubernetes or (),
         namespace=namespace,
         kubeconfig=kubeconfig,
         context=cluster_context,
         health=None if health_port is None else (health_host, health_port),
         ticks=ticks,
+        drift=_drift(drift),
     )
 
 
@@ -170,7 +202,9 @@ def _simulate(
     safety: list[str] | None,
     recommender: str,
     forecaster: str | None,
+    intents: Path | None,
     apply: bool,
+    drift: bool,
 ) -> None:
     from metalore.autoscale.comparison import DAY_S, Plan
     from metalore.cli import _simulated
@@ -185,7 +219,21 @@ def _simulate(
         safety=safety_of(safety or ()),
         policy=make_policy(_POLICY),
     )
-    _simulated.run(plan=plan, seed=seed, recommender=recommender, forecaster=forecaster or _FORECASTER, apply=apply)
+    _simulated.run(
+        plan=plan,
+        seed=seed,
+        recommender=recommender,
+        forecaster=forecaster or _FORECASTER,
+        intents=intents,
+        apply=apply,
+        drift=_drift(drift),
+    )
+
+
+def _drift(wanted: bool) -> Drift | None:
+    from metalore.autoscale import Drift
+
+    return Drift() if wanted else None
 
 
 _POLICY, _FORECASTER = "backlog-proportional", "last-value"
@@ -205,6 +253,8 @@ def compare(
     delay: Delay = 0.0,
     interval: Interval = 60.0,
     safety: SafetySettings = None,
+    breaks: Breaks = None,
+    drift: BothWays = False,
     reference: Reference = "forecast",
     settings: Override = None,
     out: Out = None,
@@ -226,39 +276,55 @@ def compare(
 
         metalore autoscale compare city-30 --recommender hpa --recommender vpa --reference hpa
 
+        metalore autoscale compare city-30 --recommender forecast --drift --break biased:factor=0.5
+
         metalore autoscale compare my-city.toml --days 7 --forecaster kept/stgnn --out results
     """
+    from metalore.autoscale import AutoscaleError, Drift
     from metalore.autoscale.comparison import Plan, candidate, runs
     from metalore.cli._autoscaling import Comparison, Results
     from metalore.cli._experiment import say
     from metalore.cli._forecasts import forecaster_of
     from metalore.cli.record import progress_bar
-    from metalore.policies import make_policy
+    from metalore.cli._judging import contestant
 
+    city = with_settings(scenario, settings)
     plan = Plan(
-        scenario=with_settings(scenario, settings),
+        scenario=city,
         days=days,
         history_days=history,
         interval_s=interval,
         delay_s=delay,
         latency_target_ms=target_ms,
         safety=safety_of(safety or ()),
-        policy=make_policy(policy),
+        policy=contestant(policy, [city]).policy,
     )
     candidates = {text: candidate(text, plan.scenario) for text in recommender or COMPARED}
     options = {
         "recommender": list(candidates), "days": days, "history": history, "seeds": seeds, "seed": seed,
         "forecaster": forecaster, "policy": policy, "target-ms": target_ms, "delay": delay, "interval": interval,
-        "safety": safety, "reference": reference, "set": settings, "out": out,
+        "safety": safety, "break": breaks, "drift": drift or None, "reference": reference, "set": settings, "out": out,
     }  # fmt: skip
+    asking = [name for name in candidates if name.partition(":")[0] in ("forecast", "agent")]  # for forecasts
+    if (drift or breaks) and not asking:
+        raise AutoscaleError("--drift and --break are about forecasts, and no --recommender asks for them")
+    drifts = {name + WITH_DRIFT: Drift() for name in asking if drift}
+    candidates |= {name + WITH_DRIFT: candidates[name] for name in asking if drift}
     comparison = Comparison(
-        plan, candidates, range(seed, seed + seeds), forecaster, policy, reference, _command(scenario, options)
+        plan,
+        candidates,
+        range(seed, seed + seeds),
+        forecaster,
+        policy,
+        reference,
+        _command(scenario, options),
+        tuple(breaks or ()),
     )
-    forecasts = forecaster_of(forecaster, plan) if any(name.startswith("forecast") for name in candidates) else None
+    forecasts = _broken(forecaster_of(forecaster, plan), comparison.breaks) if asking else None
     results = Results.begun(comparison, out, resume)
     start = time.perf_counter()
     with progress_bar("intervals") as progress:
-        for run in runs(plan, candidates, comparison.seeds, forecasts, progress, results.finished):
+        for run in runs(plan, candidates, comparison.seeds, forecasts, progress, results.finished, drifts):
             results.add(run)
     _show(results)
     if out is not None:
@@ -268,12 +334,24 @@ def compare(
     say(f"took {time.perf_counter() - start:,.0f} s" + (f"; results are in {out}" if out else ""))
 
 
+def _broken(make: MakeForecast, texts: Sequence[str]) -> MakeForecast:
+    """What forecasts, broken in the given ways, the first one first."""
+    from metalore.autoscale.broken import break_of
+
+    breaks = [break_of(text) for text in texts]
+
+    def made(history: Usage) -> Forecast:
+        return reduce(lambda forecast, broken: broken(forecast), breaks, make(history))
+
+    return made
+
+
 def _command(scenario: str, options: Mapping[str, Any]) -> str:
     """What to type for the same results."""
     words = ["metalore", "autoscale", "compare", scenario]
     for option, value in options.items():
         for one in value if isinstance(value, list) else [value]:
-            words += [] if one is None else [f"--{option}", str(one)]
+            words += [] if one is None else [f"--{option}"] if one is True else [f"--{option}", str(one)]
     return shlex.join(words)
 
 

@@ -13,6 +13,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+_AHEAD_S, _SHOWS = 3600.0, ("match=sport",)
 _DATA = "A made library, or the folder of PASCAL VOC, LibriSpeech or KIT-ML."
 Data = Annotated[Path, typer.Option("--data", metavar="FOLDER", help=_DATA)]
 Captions = Annotated[
@@ -73,6 +74,11 @@ def train(
     ] = None,
     encoders: Encoders = None,
     captions: Captions = None,
+    demand: Annotated[
+        Path | None,
+        typer.Option("--demand", metavar="RECORDING", help="For fusion: of a city, whose demand is expected as well."),
+    ] = None,
+    horizon: Annotated[int, typer.Option("--horizon", metavar="N", help="With --demand: so many intervals later.")] = 5,
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was cut off there.")] = False,
 ) -> None:
@@ -89,11 +95,15 @@ def train(
 
         metalore intent train fusion --data media --encoders kept
         --out kept/fusion
+
+        metalore intent train fusion --data media --encoders kept
+        --out kept/fusion --demand run --horizon 10
     """
     from metalore.cli._experiment import say
-    from metalore.cli._intent import print_scores, train_on
+    from metalore.cli._intent import Later, print_scores, train_on
 
-    scores = train_on(what, data, out, epochs, start, encoders, captions, seed, resume)
+    later = None if demand is None else Later(demand, horizon, _AHEAD_S, _SHOWS)
+    scores = train_on(what, data, out, epochs, start, encoders, captions, seed, resume, later)
     print_scores(scores, f"{out}: the validation part")
     say(f"the trained weights are in {out}")
 
@@ -130,7 +140,9 @@ def attach(
     encoders: Annotated[
         Path, typer.Option("--encoders", metavar="FOLDER", help="Holds trained encoders and their fusion.")
     ],
-    ahead: Annotated[float, typer.Option("--ahead", metavar="S", help="Events are announced so long before.")] = 3600.0,
+    ahead: Annotated[
+        float, typer.Option("--ahead", metavar="S", help="Events are announced so long before.")
+    ] = _AHEAD_S,
     shows: Annotated[
         list[str] | None,
         typer.Option("--shows", metavar="EVENT=ACTIVITY", help="What an event looks like; repeatable.  [match=sport]"),
@@ -156,7 +168,7 @@ def attach(
     from metalore.cli._experiment import say
     from metalore.cli._intent import attach_media
 
-    say(attach_media(recording, data, encoders, ahead, shows or ["match=sport"], unseen, seed))
+    say(attach_media(recording, data, encoders, ahead, shows or _SHOWS, unseen, seed))
 
 
 @app.command()

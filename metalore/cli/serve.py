@@ -16,6 +16,9 @@ Window = Annotated[
 Intent = Annotated[
     Path | None, typer.Option("--intent", metavar="DIR", help="Encoders and their fusion, for /embed; unset: none.")
 ]
+Policies = Annotated[
+    Path | None, typer.Option("--policies", metavar="FILE", help="Policies that media must fit, as JSON; unset: none.")
+]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on; unset: 127.0.0.1.")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; unset: 8000; 0: a free one.")]
 Clock = Annotated[str | None, typer.Option("--clock", metavar="model|unix", help="What time_s of rows counts from.")]
@@ -28,6 +31,7 @@ def serve(
     checkpoint: Checkpoint = None,
     window: Window = None,
     intent: Intent = None,
+    policies: Policies = None,
     host: Host = None,
     port: Port = None,
     clock: Clock = None,
@@ -47,6 +51,13 @@ def serve(
     from metalore.serve import ServeSettings, run
 
     settings = ServeSettings.from_environment(
-        checkpoint=checkpoint, window=window, intent=intent, host=host, port=port, clock=clock, token_file=token_file
+        checkpoint=checkpoint,
+        window=window,
+        intent=intent,
+        policies=policies,
+        host=host,
+        port=port,
+        clock=clock,
+        token_file=token_file,
     )
     run(settings)

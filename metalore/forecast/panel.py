@@ -78,6 +78,11 @@ class Edges:
         source, target = np.nonzero(matrix)
         return cls(source, target, matrix[source, target], len(matrix))
 
+    def named(self, zones: Sequence[str]) -> dict[tuple[str, str], float]:
+        """Weights by the names of both ends."""
+        ends = zip(self.source.tolist(), self.target.tolist(), self.weight.tolist(), strict=True)
+        return {(zones[source], zones[target]): weight for source, target, weight in ends}
+
     def matrix(self) -> np.ndarray:
         """Weights [z, z], row to column; 0 where there is no edge. For few zones: it takes z * z numbers."""
         matrix = np.zeros((self.zones, self.zones), np.float32)

@@ -365,6 +365,11 @@ class Stream:
             count: np.ndarray = (~np.isnan(newest)).any(axis=2).sum(axis=0)
             return count
 
+    def newest(self, intervals: int) -> np.ndarray:
+        """Targets in the newest intervals of the window, so many at most [r, z, f]; NaN where not known."""
+        with self._lock:
+            return self._values[-intervals:, :, : len(self.frame.targets)].copy()
+
     @property
     def ready(self) -> bool:
         """Whether something is known of every zone."""

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from metalore.files import replacing
+from metalore.intent import _hub
 from metalore.intent.errors import IntentError
 
 Tensors = Mapping[str, Tensor]
@@ -43,7 +44,7 @@ def write_epoch(
     Args:
         path: of the file.
         format_name: of what is kept.
-        facts: `identity`, by which the training is known, and what else :func:`read_epoch` shall give back.
+        facts: `identity`, by which the training is known, and what else :func:`begin` shall give back.
         tensors: of the networks.
         optimizer, generator: as they are now.
     """
@@ -55,25 +56,51 @@ def write_epoch(
         save_file(content, temporary, {"facts": json.dumps({**known, **facts})})
 
 
-def read_epoch(
+def begin(
+    out: Path | None,
+    file: str,
+    resume: bool,
+    format_name: str,
+    identity: Mapping[str, Any],
+    restore: Callable[[Mapping[str, Any], Tensors], None],
+) -> Path | None:
+    """Go back to what :func:`write_epoch` kept, or forget it.
+
+    Args:
+        out: folder of the encoder; None: nothing is kept.
+        file: its name for epochs.
+        resume: whether to go back.
+        format_name: that the epoch must have.
+        identity: of the training that goes on.
+        restore: is handed facts and tensors; what it raises over them is a damage.
+
+    Returns:
+        Where epochs are to be kept.
+
+    Raises:
+        IntentError: nothing to go back to, damaged, of another training, or `out` holds something else.
+    """
+    if out is None:
+        if resume:
+            raise IntentError("there is no folder with a training to go on with; name it as out")
+        return None
+    _hub.check_ours(out)
+    path = out / _hub.TRAINING / file
+    if not resume:
+        path.unlink(missing_ok=True)
+    elif path.exists():
+        _read_epoch(path, format_name, identity, restore)
+    else:
+        raise IntentError(f"{out} holds no epoch to go on from; train without resume")
+    return path
+
+
+def _read_epoch(
     path: Path,
     format_name: str,
     identity: Mapping[str, Any],
     restore: Callable[[Mapping[str, Any], Tensors], None],
-    instead: str,
 ) -> None:
-    """Go back to what :func:`write_epoch` kept.
-
-    Args:
-        path: of the file.
-        format_name: that it must have.
-        identity: of the training that goes on.
-        restore: is handed facts and tensors; what it raises over them is a damage.
-        instead: what to do if it cannot go on.
-
-    Raises:
-        IntentError: damaged, or of another training.
-    """
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads(file.metadata()["facts"])
@@ -84,14 +111,14 @@ def read_epoch(
             if facts["identity"][name] != value:
                 raise IntentError(
                     f"the training in {path} differs in its {name} ({facts['identity'][name]}, now {value}); "
-                    f"go on as it began, or {instead}"
+                    "go on as it began, or train without resume"
                 )
         restore(facts, tensors)
     except IntentError:
         raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise IntentError(f"the training in {path} is damaged ({reason}); {instead}") from None
+        raise IntentError(f"the training in {path} is damaged ({reason}); train without resume") from None
 
 
 def restore_optimizer(

@@ -8,7 +8,7 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from typing import Any
 import metalore
 from metalore.files import replacing_folder, write_text
 from metalore.intent.errors import IntentError
+from metalore.intent.media import Source
 
-CARD, WEIGHTS = "card.json", "model.safetensors"
+CARD, WEIGHTS, TRAINING = "card.json", "model.safetensors", "training"
 
-_TRAINING = "training"
 _PACKAGES = ("numpy", "torch", "transformers", "safetensors")
 
 
@@ -165,6 +165,17 @@ def save(folder: Path | str, model: Any, processor: Any, format_name: str, facts
         write_card(fresh, format_name, facts)
 
 
+def save_tensors(folder: Path | str, tensors: Mapping[str, Any], format_name: str, facts: Mapping[str, Any]) -> None:
+    """Write weights of our own networks and a card; see :func:`save`."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    check_ours(folder)
+    with replacing_folder(folder) as fresh:
+        save_file(dict(tensors), fresh / WEIGHTS)
+        write_card(fresh, format_name, facts)
+
+
 def write_card(folder: Path, format_name: str, facts: Mapping[str, Any]) -> None:
     """Write a card beside weights: what they are, with which packages they were made, and their digest."""
     card = {"format": format_name, **facts, "versions": _versions(), "weights_sha256": _digest(folder / WEIGHTS)}
@@ -173,7 +184,7 @@ def write_card(folder: Path, format_name: str, facts: Mapping[str, Any]) -> None
 
 def check_ours(folder: Path) -> None:
     """Refuse a folder in which something would be lost."""
-    if folder.exists() and not (folder / CARD).is_file() and {path.name for path in folder.iterdir()} - {_TRAINING}:
+    if folder.exists() and not (folder / CARD).is_file() and {path.name for path in folder.iterdir()} - {TRAINING}:
         raise IntentError(f"{folder} is there and holds no encoder; choose a new or empty folder")
 
 
@@ -188,6 +199,43 @@ def _versions() -> dict[str, str]:
 
 
 # -- training ----------------------------------------------------------------------------------------------------------
+
+
+SMALL = "small"
+"""What an encoder began with that has no published weights."""
+
+
+def identity(
+    base: str,
+    learning_rates: Mapping[str, float],
+    epochs: int,
+    batch: int,
+    learning_rate: float | None,
+    seed: int,
+    items: Iterable[tuple[Source, Sequence[str]]],
+) -> dict[str, Any]:
+    """By which a training is known.
+
+    Args:
+        base: what the encoder began with.
+        learning_rates: the highest one of `small` and of `pretrained` encoders.
+        epochs, batch, seed: of the training.
+        learning_rate: in place of these.
+        items: of all parts, and what is said of each; only their files' names count.
+    """
+    digest = hashlib.sha256()
+    for source, texts in items:
+        name = source if isinstance(source, bytes) else Path(source).name.encode()
+        digest.update(b"\0".join([name, *(text.encode() for text in texts)]))
+    kind = SMALL if base == SMALL else "pretrained"
+    return {
+        "epochs": epochs,
+        "batch": batch,
+        "learning_rate": learning_rate or learning_rates[kind],
+        "seed": seed,
+        "encoder": base,
+        "data": digest.hexdigest()[:16],
+    }
 
 
 def train(
@@ -292,7 +340,7 @@ def _trainer_class(batch: int, lengths: Sequence[int] | None) -> Any:
 def _begin(out: Path, identity: Mapping[str, Any], resume: bool) -> Path:
     """The folder of a run's checkpoints: a fresh one, or that of the same run."""
     check_ours(out)
-    folder = out / _TRAINING
+    folder = out / TRAINING
     facts, path = json.loads(json.dumps(dict(identity))), folder / "run.json"
     if not resume:
         shutil.rmtree(folder, ignore_errors=True)

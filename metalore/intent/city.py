@@ -5,7 +5,7 @@ Axes: `t` intervals, `z` zones, `n` items.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,15 +83,73 @@ def draw_items(
         IntentError: another shape, or no item in a part that is needed.
     """
     names = _names(shown)
+    first = len(names) if unseen_from is None else unseen_from
+    return _drawn(names, activities, parts, {"train": slice(0, first), "test": slice(first, None)}, seed)
+
+
+def demand_of_items(
+    shown: Any, demand: np.ndarray, activities: Sequence[str], parts: Sequence[str], ahead: int, seed: int = 0
+) -> np.ndarray:
+    """What zones need some intervals after they show an item, for a fusion to expect.
+
+    Items are drawn as by :func:`draw_items`: those of the training part in the first 70 % of the intervals, of the
+    validation part in the next 15 %, of the test part in the rest.
+
+    Args:
+        shown: the activity of each zone in each interval, [t, z] names; None or NaN: nothing.
+        demand: of each zone in each interval, in any unit [t, z]; NaN where it is not known.
+        activities: of the items [n].
+        parts: of the items [n].
+        ahead: so many intervals later.
+        seed: of the draw.
+
+    Returns:
+        For each item the mean over where and when it is shown, as a part of the zone's mean in the first 70 % [n, 1];
+        NaN for items that no zone shows.
+
+    Raises:
+        IntentError: another shape, no item in a part, fewer than 1 interval later, or no item of the training or
+            the validation part with a demand.
+    """
+    names, count = _names(shown), len(demand)
+    if ahead < 1 or names.shape != demand.shape:
+        raise IntentError(
+            f"demand of the shape {demand.shape} is asked for {ahead} intervals after what is shown, {names.shape}; "
+            "both have one shape, and it is 1 interval or more"
+        )
+    train, validation = round(_TRAIN * count), round((_TRAIN + _VALIDATION) * count)
+    spans = {"train": slice(0, train), "validation": slice(train, validation), "test": slice(validation, None)}
+    drawn = _drawn(names, activities, parts, spans, seed)[: max(0, count - ahead)]
+    usual = np.nansum(demand[:train], axis=0) / np.maximum((~np.isnan(demand[:train])).sum(axis=0), 1)
+    later = (demand / np.where(usual > 0, usual, np.nan))[ahead:]
+    known = (drawn >= 0) & ~np.isnan(later)
+    sums, counts = (np.bincount(drawn[known], weights, len(parts)) for weights in (later[known], None))
+    found = np.full((len(parts), 1), np.nan)
+    found[counts > 0, 0] = sums[counts > 0] / counts[counts > 0]
+    for name in ("train", "validation"):
+        if np.isnan(found[[part == name for part in parts]]).all():
+            raise IntentError(
+                f"no zone needs anything {ahead} intervals after it shows an item of the part {name!r}; take a longer "
+                "recording of a city"
+            )
+    return found
+
+
+_TRAIN, _VALIDATION = 0.7, 0.15
+
+
+def _drawn(
+    names: np.ndarray, activities: Sequence[str], parts: Sequence[str], spans: Mapping[str, slice], seed: int
+) -> np.ndarray:
+    """Numbers of items [t, z], those of each part in its span of intervals; -1 is none."""
     if names.ndim != 2 or len(activities) != len(parts):
         raise IntentError(
             f"what zones show has the shape {names.shape}, and there are {len(activities)} activities and {len(parts)} "
             "parts; it must be [t, z], and each item has one of both"
         )
-    first = len(names) if unseen_from is None else unseen_from
     lots = np.random.default_rng(seed).random(names.shape)
     found = np.full(names.shape, -1, np.int64)
-    for part, rows in (("train", slice(0, first)), ("test", slice(first, None))):
+    for part, rows in spans.items():
         if names[rows].size and part not in parts:
             raise IntentError(f"no item is in the part {part!r}; draw from a library that has some")
         for activity in sorted(set(activities)):

@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from metalore.files import replacing_folder
 from metalore.intent import _epochs, _hub
 from metalore.intent.errors import IntentError
 from metalore.intent.library import MODALITIES, PARTS
@@ -31,7 +30,7 @@ WIDTHS = {"image": 768, "speech": 768, "motion": 128}
 FORMAT = "metalore-fusion-1"
 
 _TRAINING_FORMAT = "metalore-fusion-training-1"
-_STATE = Path("training") / "fusion.safetensors"
+_STATE = "fusion.safetensors"
 _PROBE_PENALTY = 1.0
 _LEAST_DEVIATION = 1e-6
 
@@ -272,11 +271,7 @@ class Fusion:
             IntentError: the folder holds something else.
             OSError: it cannot be written.
         """
-        folder = Path(folder)
-        _hub.check_ours(folder)
-        with replacing_folder(folder) as fresh:
-            save_file(self.state(), fresh / _hub.WEIGHTS)
-            _hub.write_card(fresh, FORMAT, {"shape": asdict(self.shape), **self.facts})
+        _hub.save_tensors(folder, self.state(), FORMAT, {"shape": asdict(self.shape), **self.facts})
 
     @classmethod
     def load(cls, folder: Path | str, device: str | None = None) -> Fusion:
@@ -428,7 +423,7 @@ class _Training:
         ) / network.demand_deviation
 
     def run(self, resume: bool, say: Say | None) -> None:
-        self._begin(resume)
+        self.path = _epochs.begin(self.out, _STATE, resume, _TRAINING_FORMAT, self.identity, self._restore)
         while self.epoch < self.epochs:
             started = time.perf_counter()
             order = self.rng.permutation(len(self.labels))
@@ -486,27 +481,13 @@ class _Training:
 
     # -- what is kept after each epoch -----------------------------------------------------------------------------
 
-    def _begin(self, resume: bool) -> None:
-        if self.out is None:
-            if resume:
-                raise IntentError("there is no folder with a training to go on with; name it as out")
-            return
-        _hub.check_ours(self.out)
-        path = self.out / _STATE
-        if not resume:
-            path.unlink(missing_ok=True)
-        elif path.exists():
-            _epochs.read_epoch(path, _TRAINING_FORMAT, self.identity, self._restore, "train without resume")
-        else:
-            raise IntentError(f"{self.out} holds no epoch to go on from; train without resume")
-
     def _save(self) -> None:
-        if self.out is None:
+        if self.path is None:
             return
         tensors = {f"network.{name}": tensor for name, tensor in self.fusion.state().items()}
         tensors |= {f"best.{name}": tensor for name, tensor in self.kept.items()}
         facts = {"identity": self.identity, "epoch": self.epoch, "best": self.best, "seconds": self.seconds}
-        _epochs.write_epoch(self.out / _STATE, _TRAINING_FORMAT, facts, tensors, self.optimizer, self.rng)
+        _epochs.write_epoch(self.path, _TRAINING_FORMAT, facts, tensors, self.optimizer, self.rng)
 
     def _restore(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         self.fusion.network.load_state_dict(_epochs.part(tensors, "network."))

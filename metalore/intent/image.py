@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ HUB = "Salesforce/blip-image-captioning-base"
 EMBEDDING = 768
 FORMAT = "metalore-image-encoder-1"
 
-_SMALL = "small"
 _LEARNING_RATES = {"small": 2e-3, "pretrained": 1e-5}
 _LONGEST_CAPTION = 40
 """Tokens of a caption; longer ones are cut."""
@@ -119,7 +117,7 @@ class ImageEncoder:
             model = BlipForConditionalGeneration(BlipConfig(**_small_settings(processor.tokenizer)))
         with torch.no_grad():  # what the patches' layer learns soon outweighs what was drawn
             model.vision_model.embeddings.patch_embedding.weight.mul_(0.5)
-        return cls(model, processor, {"base": _SMALL, "seed": seed}, device)
+        return cls(model, processor, {"base": _hub.SMALL, "seed": seed}, device)
 
     @classmethod
     def load(cls, folder: Path | str, device: str | None = None) -> ImageEncoder:
@@ -258,15 +256,8 @@ def train_image(
     for part in ("train", "validation"):
         if not data.get(part):
             raise IntentError(f"the part {part!r} has no pictures; training needs some in train and validation")
-    kind = "small" if encoder.facts["base"] == _SMALL else "pretrained"
-    identity = {
-        "epochs": epochs,
-        "batch": batch,
-        "learning_rate": learning_rate or _LEARNING_RATES[kind],
-        "seed": seed,
-        "encoder": encoder.facts["base"],
-        "data": _fingerprint(data),
-    }
+    items = [(picture.image, picture.captions) for part in ("train", "validation") for picture in data[part]]
+    identity = _hub.identity(encoder.facts["base"], _LEARNING_RATES, epochs, batch, learning_rate, seed, items)
     seconds = _hub.train(
         encoder.model,
         _Examples(data["train"], seed, varied=True),
@@ -354,16 +345,6 @@ def _collated(encoder: ImageEncoder, examples: list[tuple[Image.Image, str]]) ->
     images, captions = zip(*examples, strict=True)
     pixels = encoder.processor.image_processor(list(images), return_tensors="pt")["pixel_values"]
     return {"pixel_values": pixels, **encoder._tokens(captions)}
-
-
-def _fingerprint(data: Pictures) -> str:
-    """Of what is said of which image, so that a run goes on with its own data."""
-    digest = hashlib.sha256()
-    for part in ("train", "validation"):
-        for picture in data[part]:
-            name = picture.image if isinstance(picture.image, bytes) else Path(picture.image).name.encode()
-            digest.update(b"\0".join([part.encode(), name, *(caption.encode() for caption in picture.captions)]))
-    return digest.hexdigest()[:16]
 
 
 # -- what a small encoder is made of -----------------------------------------------------------------------------------

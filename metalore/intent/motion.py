@@ -6,10 +6,6 @@ motions, one motion after the other.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,12 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, normalize, silu
 
-import metalore
-from metalore.files import replacing_folder
+from metalore.intent import _hub
 from metalore.intent.errors import IntentError
 from metalore.intent.kan import KANLayer
 from metalore.intent.media import MOTION_HZ, read_motion
@@ -36,7 +31,6 @@ _MOVING = tuple(JOINTS.index(name) for name in JOINTS if name.split()[-1] in ("r
 """Joints whose velocities are shown; those of the others follow from windows."""
 FEATURES = 2 + 3 * (len(JOINTS) - 1) + 3 * len(_MOVING)
 CORES = ("kan", "mlp")
-CARD, WEIGHTS, TRAINING = "card.json", "weights.safetensors", "training.safetensors"
 FORMAT = "metalore-motion-1"
 
 _WINDOW, _STRIDES = 4, (4, 2)
@@ -272,7 +266,7 @@ class MotionEncoder:
         device: str | None = None,
     ) -> None:
         self.shape = shape if isinstance(shape, Shape) else Shape(**(shape or {}))
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(_hub.device_of(device))
         self.network = MotionNetwork(self.shape).to(self.device)
         self.training: dict[str, Any] = {}
         """How it was trained, for the card."""
@@ -379,29 +373,21 @@ class MotionEncoder:
     # -- on disk -------------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path | str) -> None:
-        """Write it as a folder, whole or not at all: `card.json` and `weights.safetensors`; nothing is pickled.
+        """Weights (safetensors) and `card.json`; an encoder that was there is replaced.
 
         Raises:
             IntentError: the folder holds something else.
             OSError: it cannot be written.
         """
-        check_folder(folder)
-        content = save(self.state())
-        card = {
-            "format": FORMAT,
+        facts = {
             "what": f"motions of {len(JOINTS)} joints at {MOTION_HZ} Hz to {EMBEDDING} numbers, beside descriptions",
             "shape": asdict(self.shape),
             "parameters": self.parameters,
             **self.training,
-            "versions": _versions(),
-            "weights_sha256": hashlib.sha256(content).hexdigest(),
             "words": self.words,
             "gallery": self.gallery,
         }
-        with replacing_folder(folder) as fresh:
-            (fresh / WEIGHTS).write_bytes(content)
-            text = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False)
-            (fresh / CARD).write_text(text + "\n", encoding="utf-8")
+        _hub.save_tensors(folder, self.state(), FORMAT, facts)
 
     @classmethod
     def load(cls, folder: Path | str, device: str | None = None) -> MotionEncoder:
@@ -410,23 +396,11 @@ class MotionEncoder:
         Raises:
             IntentError: no motion encoder there, of another format, or damaged.
         """
-        folder = Path(folder)
-        card = _read_card(folder)
-        try:
-            content = (folder / WEIGHTS).read_bytes()
-        except OSError as error:
-            raise IntentError(
-                f"{folder} has a card and no weights: {WEIGHTS} cannot be read ({error.strerror})"
-            ) from None
-        if hashlib.sha256(content).hexdigest() != card.get("weights_sha256"):
-            raise IntentError(
-                f"{folder / WEIGHTS} is not what its card was written for (its SHA-256 differs); it was changed, or "
-                "copied in part, so save or copy the encoder again"
-            )
+        card = _hub.read_card(folder, FORMAT)
         try:
             with torch.random.fork_rng(devices=[]):
                 encoder = cls(card["shape"], card["words"], device=device)
-            encoder.restore(load(content))
+            encoder.restore(load_file(Path(folder) / _hub.WEIGHTS))
             encoder.gallery = tuple(card["gallery"])
         except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
@@ -435,37 +409,3 @@ class MotionEncoder:
             name: card[name] for name in ("data", "recipe", "seed", "seconds", "scores") if name in card
         }
         return encoder
-
-
-def check_folder(folder: Path | str) -> None:
-    """Refuse a folder in which an encoder would replace something else than an encoder or its training.
-
-    Raises:
-        IntentError: it holds something else.
-    """
-    folder = Path(folder)
-    if not folder.exists():
-        return
-    if not folder.is_dir() or {path.name for path in folder.iterdir()} - {CARD, WEIGHTS, TRAINING}:
-        raise IntentError(f"{folder} is there and holds no motion encoder; choose a new or empty folder")
-
-
-def _read_card(folder: Path) -> dict[str, Any]:
-    path = folder / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise IntentError(f"{folder} holds no motion encoder: {CARD} cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise IntentError(f"{path} is no JSON, so {folder} holds no motion encoder that metalore saved") from None
-    found = card.get("format") if isinstance(card, dict) else None
-    if found != FORMAT:
-        raise IntentError(f"{path} has the format {found!r}; this version of metalore reads {FORMAT!r}")
-    checked: dict[str, Any] = card
-    return checked
-
-
-def _versions() -> dict[str, str]:
-    packages = ("numpy", "torch", "safetensors")
-    found = {name: importlib.metadata.version(name) for name in packages}
-    return {"metalore": metalore.__version__, "python": platform.python_version(), **found}

@@ -21,9 +21,7 @@ from metalore.intent.errors import IntentError
 from metalore.intent.media import read_motion
 from metalore.intent.motion import (
     FEWEST_FRAMES,
-    TRAINING,
     MotionEncoder,
-    check_folder,
     features,
     joined,
     mirrored,
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
 POOL = 32
 
 _FORMAT = "metalore-motion-training-1"
+_STATE = "motion.safetensors"
 _HOTTEST = math.log(100.0)
 _GRID_ROWS = 1024
 _PENALTY_MOTIONS = 4
@@ -171,7 +170,7 @@ def train_motion(
         out: folder for the trained encoder, and for its training after each epoch.
         epochs: passes over the training part.
         seed: of everything drawn at random.
-        resume: whether to go on with a training that is in `out`; it ends as if it had not been interrupted.
+        resume: whether to go on with the training in `out`; it ends as if it had not been interrupted.
         say: told how it goes, after each epoch.
         recipe: how to train.
 
@@ -179,14 +178,12 @@ def train_motion(
         Scores on the validation part; see :func:`evaluate_motion`.
 
     Raises:
-        IntentError: no such data, another training or something else in `out`, or training diverged.
+        IntentError: no such data, nothing to resume, another training or something else in `out`, or training diverged.
     """
     data = data if isinstance(data, MotionData) else MotionData.of(data)
     recipe = recipe or Recipe()
     if epochs < 1:
         raise IntentError(f"training over {epochs} epochs learns nothing; give 1 or more")
-    if out is not None:
-        check_folder(out)
     training = _Training(encoder, data, recipe, epochs, seed, None if out is None else Path(out))
     training.run(resume, say)
     scores = evaluate_motion(encoder, data.part("validation"), pool=min(POOL, data.parts.count("validation")))
@@ -208,8 +205,7 @@ class _Training:
     def __init__(
         self, encoder: MotionEncoder, data: MotionData, recipe: Recipe, epochs: int, seed: int, out: Path | None
     ) -> None:
-        self.encoder, self.recipe, self.epochs = encoder, recipe, epochs
-        self.path = None if out is None else out / TRAINING
+        self.encoder, self.recipe, self.epochs, self.out = encoder, recipe, epochs, out
         self.rng = np.random.default_rng(seed)
         self.train, self.validation = data.part("train"), data.part("validation")
         self.rows, self.rows_validation = (
@@ -242,11 +238,7 @@ class _Training:
         encoder.gallery = tuple(sorted(set(texts)))
 
     def run(self, resume: bool, say: Say | None) -> None:
-        if self.path is not None and self.path.exists():
-            if resume:
-                _epochs.read_epoch(self.path, _FORMAT, self.identity, self._restore, "delete it to begin anew")
-            else:
-                self.path.unlink()
+        self.path = _epochs.begin(self.out, _STATE, resume, _FORMAT, self.identity, self._restore)
         while self.epoch < self.epochs:
             started = time.perf_counter()
             self._update_grids()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +20,6 @@ HUB = "facebook/wav2vec2-base"
 EMBEDDING = 768
 FORMAT = "metalore-speech-encoder-1"
 
-_SMALL = "small"
 _LEARNING_RATES = {"small": 1.5e-3, "pretrained": 1e-4}
 _FRESH = ("lm_head.", "wav2vec2.masked_spec_embed")
 """Weights that pretraining without transcripts does not give."""
@@ -134,7 +132,7 @@ class SpeechEncoder:
             torch.manual_seed(seed)
             model = Wav2Vec2ForCTC(Wav2Vec2Config(**_SMALL_SETTINGS))
         _hear_bands(model.wav2vec2.feature_extractor.conv_layers[0].conv)
-        return cls(model, _small_processor(), {"base": _SMALL, "seed": seed}, device)
+        return cls(model, _small_processor(), {"base": _hub.SMALL, "seed": seed}, device)
 
     @classmethod
     def load(cls, folder: Path | str, device: str | None = None) -> SpeechEncoder:
@@ -288,17 +286,10 @@ def train_speech(
     for part in ("train", "validation"):
         if not data.get(part):
             raise IntentError(f"the part {part!r} has no utterances; training needs some in train and validation")
-    kind = "small" if encoder.facts["base"] == _SMALL else "pretrained"
-    if kind == "pretrained":
+    if encoder.facts["base"] != _hub.SMALL:
         encoder.model.freeze_feature_encoder()
-    identity = {
-        "epochs": epochs,
-        "batch": batch,
-        "learning_rate": learning_rate or _LEARNING_RATES[kind],
-        "seed": seed,
-        "encoder": encoder.facts["base"],
-        "data": _fingerprint(data),
-    }
+    items = [(utterance.audio, [utterance.transcript]) for part in ("train", "validation") for utterance in data[part]]
+    identity = _hub.identity(encoder.facts["base"], _LEARNING_RATES, epochs, batch, learning_rate, seed, items)
     seconds = _hub.train(
         encoder.model,
         _Examples(encoder, data["train"]),
@@ -358,16 +349,6 @@ def _collated(encoder: SpeechEncoder, examples: list[tuple[np.ndarray, list[int]
     samples, letters = zip(*examples, strict=True)
     labels = pad_sequence([torch.tensor(row) for row in letters], batch_first=True, padding_value=-100)
     return encoder._heard(samples)[0] | {"labels": labels}
-
-
-def _fingerprint(data: Utterances) -> str:
-    """Of what is said in which file, so that a run goes on with its own data."""
-    digest = hashlib.sha256()
-    for part in ("train", "validation"):
-        for utterance in data[part]:
-            name = utterance.audio if isinstance(utterance.audio, bytes) else Path(utterance.audio).name.encode()
-            digest.update(b"\0".join([part.encode(), name, utterance.transcript.encode()]))
-    return digest.hexdigest()[:16]
 
 
 # -- what a small encoder is made of -----------------------------------------------------------------------------------

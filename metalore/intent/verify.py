@@ -22,9 +22,10 @@ SENTENCE_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 THRESHOLD = 0.3
 """Chosen on made texts; see docs/intent.md. A sentence encoder may need another."""
 N_GRAMS = "character n-grams"
+LEAST_CHANGE = 0.05
+"""Of a zone, as a part; smaller ones do not count."""
 
 _SIZES = 3, 4, 5
-_LEAST_CHANGE = 0.05
 _EDGES = 0.3
 _FEW = 3
 _SHORT = 3
@@ -265,7 +266,7 @@ def _check_changes(changes: Mapping[str, float], whose: str) -> None:
 
 def _marked(changes: Mapping[str, float]) -> dict[str, float]:
     """Zones that change enough to count."""
-    return {zone: change for zone, change in changes.items() if abs(change) >= _LEAST_CHANGE}
+    return {zone: change for zone, change in changes.items() if abs(change) >= LEAST_CHANGE}
 
 
 def _nodes(changes: Mapping[str, float]) -> dict[object, float]:

@@ -22,7 +22,7 @@ from metalore.learn.card import PolicyFolderError
 
 TENSORS, VALUES = "state.safetensors", "state.json"
 _COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_num_timesteps_at_start", "_n_calls", "exploration_rate")
-_BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
 class _Packer:
@@ -71,9 +71,14 @@ def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
 
 
 def save(folder: Path, model: Any, identity: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
-    """Write a checkpoint; an older one stays whole until the new one is."""
+    """Write a checkpoint of a model and its batch of worlds."""
+    write(folder, _state_of(model), identity, progress)
+
+
+def write(folder: Path, state: Any, identity: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
+    """Write a state of nested arrays, tensors and plain data; an older one stays whole until the new one is."""
     packer = _Packer()
-    content = {"identity": identity, "progress": dict(progress), "state": packer.pack(_state_of(model))}
+    content = {"identity": identity, "progress": dict(progress), "state": packer.pack(state)}
     with replacing_folder(folder) as fresh:
         save_file(packer.tensors, fresh / TENSORS)
         (fresh / VALUES).write_text(json.dumps(content), encoding="utf-8")
@@ -85,6 +90,17 @@ def load(folder: Path, model: Any, identity: Mapping[str, Any]) -> dict[str, Any
     Raises:
         PolicyFolderError: damaged, or of a run with other settings, scenario or seed.
     """
+    state, progress = read(folder, identity)
+    _restore(model, state)
+    return progress
+
+
+def read(folder: Path, identity: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """State and progress of a checkpoint of the same run.
+
+    Raises:
+        PolicyFolderError: damaged, or of a run with another identity.
+    """
     try:
         content = json.loads((folder / VALUES).read_text(encoding="utf-8"))
         tensors = load_file(folder / TENSORS)
@@ -94,9 +110,7 @@ def load(folder: Path, model: Any, identity: Mapping[str, Any]) -> dict[str, Any
     for name, value in identity.items():
         if content["identity"].get(name) != json.loads(json.dumps(value)):
             raise PolicyFolderError(f"checkpoint {folder} belongs to a run with another {name}; resume it with its own")
-    _restore(model, state)
-    progress: dict[str, Any] = content["progress"]
-    return progress
+    return state, content["progress"]
 
 
 def _state_of(model: Any) -> dict[str, Any]:
@@ -127,7 +141,7 @@ def _state_of(model: Any) -> dict[str, Any]:
         },
         "buffer": None
         if buffer is None
-        else {name: getattr(buffer, name) for name in _BUFFER} | {"pos": buffer.pos, "full": buffer.full},
+        else {name: getattr(buffer, name) for name in BUFFER} | {"pos": buffer.pos, "full": buffer.full},
     }
 
 
@@ -163,7 +177,7 @@ def _restore(model: Any, state: dict[str, Any]) -> None:
     normalizer.old_obs, normalizer.old_reward = state["normalizer"]["old_obs"], state["normalizer"]["old_reward"]
     if state["buffer"] is not None:
         buffer = model.replay_buffer
-        for name in _BUFFER:
+        for name in BUFFER:
             getattr(buffer, name)[...] = state["buffer"][name]
         buffer.pos, buffer.full = state["buffer"]["pos"], state["buffer"]["full"]
     model.action_space.np_random.bit_generator.state = json.loads(state["action_space"])

@@ -152,7 +152,8 @@ def _add_posts(app: FastAPI, service: Service) -> None:
     async def embed(media: Media) -> Response:
         """Embed images, speech and motions for `/predict`; what cannot be read is said, and the rest is done.
 
-        Of each item, what is there is fused into one embedding. Only where the service was started with `--intent`.
+        Of each item, what is there is fused into one embedding. One that names a policy is judged by it, and has an
+        embedding only if it is accepted. Only where the service was started with `--intent`.
         """
         return _json(await service.embed(to_json(media)))
 

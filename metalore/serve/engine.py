@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from metalore.autoscale.announced import BEFORE, possible_changes, usual
 from metalore.forecast import Counts, Forecast, Present
 from metalore.forecast.errors import unknown
 from metalore.serve.errors import Problem
@@ -50,6 +51,7 @@ class Engine:
         self._judge, self._pool, self._lock = judge, pool, threading.RLock()
         frame = self.stream.frame
         self.zones, self.targets = frame.zones, frame.targets
+        self.edges = {} if frame.edges is None else frame.edges.named(frame.zones)
         self._words = [json.dumps(name) for name in frame.zones]
         self._place = {name: z for z, name in enumerate(frame.zones)}
         self._column = {name: c for c, name in enumerate(self.stream.columns)}
@@ -105,6 +107,20 @@ class Engine:
                 self._forecast = forecast, self._answers.many(pieces, forecast.time_s)
                 self._judge.remember(forecast)
             return self._forecast
+
+    def possible_changes(self) -> dict[str, tuple[float, float]]:
+        """By how much the forecast changes each zone's CPU at least and at most, as parts of what it used before.
+
+        Of a model without CPU, its first target. Zones of which that is not known are left out.
+
+        Raises:
+            Problem: nothing was observed.
+        """
+        quantiles, target = self.forecast()[0].quantiles, "cpu_cores"
+        f = self.targets.index(target) if target in self.targets else 0
+        found = possible_changes(quantiles[:, :, f], usual(self.stream.newest(BEFORE)[..., f]))
+        spans = zip(self.zones, found.tolist(), strict=True)
+        return {zone: (low, high) for zone, (low, high) in spans if low <= high}
 
     # -- single zones --------------------------------------------------------------------------------------------------
 

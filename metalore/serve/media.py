@@ -9,7 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic_core import to_json
@@ -17,11 +17,16 @@ from pydantic_core import to_json
 from metalore.intent.encoders import FUSION, Encoders, embed_each
 from metalore.intent.errors import IntentError
 from metalore.intent.fusion import WIDTHS
+from metalore.intent.gate import Gate, Possible
 from metalore.intent.library import MODALITIES
 from metalore.intent.media import LIMITS
+from metalore.intent.verify import Edges
 from metalore.serve.errors import Problem, ServeError
 from metalore.serve.schemas import Media, MediaItem
 from metalore.serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from metalore.serve.engine import Engine
 
 LOG = logging.getLogger("metalore.serve")
 
@@ -39,7 +44,8 @@ class Embedder:
 
     Raises:
         ServeError: no fusion.
-        IntentError: no encoders, or one that is damaged.
+        IntentError: no encoders, one that is damaged, or policies that cannot be.
+        OSError: the file of policies cannot be read.
     """
 
     def __init__(self, folder: Path, settings: ServeSettings) -> None:
@@ -48,31 +54,59 @@ class Embedder:
             raise ServeError(
                 f"{folder} holds no fusion; train one with `metalore intent train fusion`, in {folder}/fusion"
             )
+        self._gate = Gate({}) if settings.policies is None else Gate.read(settings.policies)[0]
         self._most_items = settings.max_media_items
         self._limits = replace(LIMITS, most_bytes=settings.max_media_bytes, most_pixels=_MOST_PIXELS)
         cards = [folder / name / "card.json" for name in (*self._encoders.by_modality, FUSION)]
         self.fingerprint = hashlib.sha256(b"".join(card.read_bytes() for card in cards)).hexdigest()[:16]
         LOG.info("intent %s: %s, and their fusion", self.fingerprint, ", ".join(self._encoders.by_modality))
 
-    def embed(self, media: Media) -> bytes:
+    def embed(self, media: Media, engine: Engine) -> bytes:
         """See :class:`metalore.serve.schemas.Embedded`; takes long.
 
+        Args:
+            media: to embed.
+            engine: by whose forecast items are judged that name a policy.
+
         Raises:
-            Problem: too many items, or descriptions that an encoder does not have.
+            Problem: too many items, descriptions that an encoder does not have, a policy that there is not, or nothing
+                was observed to judge by.
         """
         items = media.items
         if len(items) > self._most_items:
             sentence = f"there are {len(items)} items in the request; at most {self._most_items} are embedded"
             raise Problem(422, sentence, where="items")
+        judged = self._judged(items)
+        possible = engine.possible_changes() if judged else {}
         answers: list[dict[str, Any]] = [
-            {"name": item.name, "embedding": None, "texts": {}, "problems": []} for item in items
+            {"name": item.name, "embedding": None, "texts": {}, "problems": [], "verdict": None} for item in items
         ]
-        rows = {modality: self._rows(modality, items, answers, media.describe) for modality in MODALITIES}
+        describe = media.describe or bool(judged)
+        rows = {modality: self._rows(modality, items, answers, describe) for modality in MODALITIES}
         there = np.flatnonzero(np.any([~np.isnan(some[:, 0]) for some in rows.values()], axis=0))
         fused = self._encoders.fusion.fuse(**{modality: some[there] for modality, some in rows.items()})
         for place, vector in zip(there, fused, strict=True):
             answers[place]["embedding"] = vector.tolist()
+        for number, policy in judged.items():
+            self._judge(answers[number], policy, possible, engine.edges)
         return to_json({"items": answers, "model": self.fingerprint})
+
+    def _judged(self, items: Sequence[MediaItem]) -> dict[int, str]:
+        """The policy of each item that names one, by the item's place."""
+        judged = {place: item.policy for place, item in enumerate(items) if item.policy is not None}
+        for place, policy in judged.items():
+            if policy not in self._gate.policies:
+                known = ", ".join(self._gate.policies) or "none, start it with --policies FILE"
+                sentence = f"there is no policy {policy!r} here; this service knows {known}"
+                raise Problem(422, sentence, "unknown-policy", f"items.{place}.policy")
+        return judged
+
+    def _judge(self, answer: dict[str, Any], policy: str, possible: Possible, edges: Edges) -> None:
+        """Add a verdict; what is rejected loses its embedding."""
+        verdict = self._gate.judge(policy, list(answer["texts"].values()), possible, edges)
+        answer["verdict"] = {"accepted": verdict.accepted, "score": verdict.score, "reason": verdict.reason}
+        if not verdict.accepted:
+            answer["embedding"] = None
 
     def _rows(
         self, modality: str, items: Sequence[MediaItem], answers: Sequence[dict[str, Any]], describe: bool

@@ -91,6 +91,9 @@ class MediaItem(_Strict):
     image: Base64 | None = Field(None, description="Base64 of a PNG, JPEG, WebP, GIF or BMP.")
     speech: Base64 | None = Field(None, description="Base64 of a WAV or FLAC.")
     motion: Base64 | None = Field(None, description="Base64 of a NumPy file (.npy): joints in metres [t, 21, 3].")
+    policy: Name | None = Field(
+        None, description="That it would trigger; it is judged by this policy's words and zones."
+    )
 
 
 class Media(_Strict):
@@ -121,13 +124,26 @@ class ProblemDetails(BaseModel):
     where: str | None = None
 
 
+class Verdict(BaseModel):
+    """Whether an item is believed."""
+
+    accepted: bool
+    score: float
+    reason: str
+
+
 class EmbeddedItem(BaseModel):
     """Of one item."""
 
     name: str | None
-    embedding: list[float] | None = Field(description="1024 numbers, as `/predict` takes them; null: nothing was read.")
-    texts: dict[str, str] = Field(description="Of each modality that was read, if they were asked for.")
+    embedding: list[float] | None = Field(
+        description="1024 numbers, as `/predict` takes them; null: nothing was read, or it was rejected."
+    )
+    texts: dict[str, str] = Field(
+        description="Of each modality that was read, if they were asked for, or an item is judged."
+    )
     problems: list[ProblemDetails] = Field(description="Of each modality that was not; the others are fused.")
+    verdict: Verdict | None = Field(description="By the policy that the item names; null: it names none.")
 
 
 class Embedded(BaseModel):

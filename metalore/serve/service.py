@@ -31,6 +31,8 @@ LOG = logging.getLogger("metalore.serve")
 def _embedder_of(settings: ServeSettings) -> Embedder | None:
     """What embeds media, if encoders are named; only then are their libraries needed."""
     if settings.intent is None:
+        if settings.policies is not None:
+            raise ServeError("policies judge media of /embed, which needs encoders; name them with --intent, too")
         return None
     from metalore.serve.media import Embedder
 
@@ -156,7 +158,7 @@ class Service:
             raise Problem(404, sentence, "no-intent")
 
         def work() -> bytes:
-            return bytes(embedder.embed(parsed(MEDIA, body)))
+            return bytes(embedder.embed(parsed(MEDIA, body), self.engine))
 
         return await asyncio.get_running_loop().run_in_executor(self._embedding, work)
 

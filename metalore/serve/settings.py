@@ -32,6 +32,9 @@ class ServeSettings(Settings):
     intent: Path | None = Field(
         None, description="Folder of encoders and their fusion, for `/embed`; unset: nothing is embedded."
     )
+    policies: Path | None = Field(
+        None, description="File of policies by which items of `/embed` are judged; unset: none is judged."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is every one of this machine.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     clock: Literal["model", "unix"] = Field(

@@ -368,6 +368,11 @@ class World:
         return self._frame.zones
 
     @property
+    def elsewhere(self) -> np.ndarray:
+        """Pull of what is not the city, [e]; users are where zones and elsewhere pull them."""
+        return self._frame.envs["elsewhere"]
+
+    @property
     def devices(self) -> np.ndarray:
         """Queues and radio: records of :data:`metalore.world.layout.DEVICE`, [e, d]; users first."""
         return self._frame.devices

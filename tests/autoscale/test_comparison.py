@@ -112,12 +112,21 @@ def test_measures_by_hand() -> None:
         "completed": [8, 0],
         "latency_ms": [1200, np.nan],
         "lost": [2.0, 0.0],
+        "aori_s": [3.0, np.nan],
+        "aosi_s": [1.0, np.nan],
         "cpu_cores": [1.0, 0.5],
         "memory_mb": [300.0, 200.0],
         "given_cores": [2.0, 1.0],
         "given_mb": [400.0, 400.0],
     }
-    good = row | {"requests": [10, 5], "latency_ms": [1000, np.nan], "lost": [0.0, 0.0], "given_cores": [4.0, 1.0]}
+    good = row | {
+        "requests": [10, 5],
+        "completed": [24, 0],
+        "aori_s": [1.0, np.nan],
+        "latency_ms": [1000, np.nan],
+        "lost": [0.0, 0.0],
+        "given_cores": [4.0, 1.0],
+    }
     rows = [{name: np.array(values) for name, values in r.items()} for r in (row, good)]
     used = np.array([[[2.0, 500, 1], [0.5, 200, 1]], [[1.0, 300, 1], [1.0, 500, 1]]])
     found = measures(rows, PLAN, Demand(Usage.nothing(("a", "b"), 30.0), np.arange(2), used, {}, violations=0.25))
@@ -127,6 +136,8 @@ def test_measures_by_hand() -> None:
             "slo_violations": 2 / 3,  # too slow, good, and none of five completed; nobody asked in the fourth
             "slo_floor": 0.25,
             "lost_requests": 2 / 25,
+            "aori_s": (8 * 3.0 + 24 * 1.0) / 32,
+            "aosi_s": 1.0,
             "cpu_slack": (0.5 + 0.5 + 0.75 + 0.5) / 4,
             "memory_slack": (0.25 + 0.5 + 0.25 + 0.5) / 4,
             "core_hours": 8 * hours,

@@ -11,7 +11,18 @@ from autoscale.test_controller import FREE, FakeClock, FakeZones
 
 pytest.importorskip("prometheus_client", reason="prometheus-client is not installed")
 
-from metalore.autoscale import RESOURCES, Controller, Forecasts, Logic, Safety, Tick, Usage, make_recommender
+from metalore.autoscale import (
+    RESOURCES,
+    Controller,
+    Drift,
+    Forecasts,
+    Logic,
+    Ruling,
+    Safety,
+    Tick,
+    Usage,
+    make_recommender,
+)
 from metalore.autoscale.metrics import LoopMetrics, exposed
 
 HPA = make_recommender("hpa", unit=(1.0, 100.0, 10.0), target=0.5)
@@ -20,14 +31,14 @@ HPA = make_recommender("hpa", unit=(1.0, 100.0, 10.0), target=0.5)
 class Loop:
     """A controller of two zones, its metrics, and what it is told."""
 
-    def __init__(self, safety: Safety = FREE, **given: object) -> None:
+    def __init__(self, safety: Safety = FREE, drift: Drift | None = None, **given: object) -> None:
         self.clock, self.zones = FakeClock(60.0), FakeZones()
         self.metrics = LoopMetrics(safety, 60.0, **given)  # type: ignore[arg-type]  # each test knows what it gives
         self.used = np.array([[3.6, 360.0, 36.0], [0.4, 40.0, 4.0]])
         self.usage: Usage | None = None
         self.forecasts: Forecasts | None = None
         self.broken = False
-        logic = Logic(HPA, HPA, safety)
+        logic = Logic(HPA if drift is None else make_recommender("forecast"), HPA, safety, drift)
         self.controller = Controller(
             logic, self.zones, self._observe, self.clock, forecast=self._forecast, report=self.metrics.report
         )
@@ -158,6 +169,22 @@ def test_what_is_not_known_is_not_judged() -> None:
     assert loop.value("metalore_forecast_absolute_error_total", **labels) == pytest.approx(1.6)
 
 
+def test_distrust_is_shown_and_alarms_are_counted_once_each() -> None:
+    pytest.importorskip("river", reason="river is not installed")
+    loop = Loop(drift=Drift())
+    right = np.stack([loop.used * 0.9, loop.used, loop.used * 1.1], axis=-1)[:, None]
+    for wrong, turns in ((1.0, 20), (0.5, 20), (1.0, 20), (0.5, 20)):
+        for _ in range(turns):
+            values = np.concatenate([right[:1] * wrong, right[1:]])
+            loop.forecasts = forecasts_of(np.broadcast_to(values, (2, 2, 3, 3)), made_at=loop.clock.now_s)
+            loop.turn()
+    assert loop.value("metalore_forecast_distrust", zone="a") == 1
+    assert loop.value("metalore_forecast_distrust", zone="b") == 0
+    assert loop.value("metalore_forecast_alarms_total", zone="a") == 2
+    assert loop.value("metalore_forecast_alarms_total", zone="b") is None
+    assert Loop().value("metalore_forecast_distrust", zone="a") is None
+
+
 def test_bounds_are_of_resources_that_may_change() -> None:
     loop = Loop(Safety(upper=(8.0, 4096.0, 100.0), budget=(10.0, float("inf"), float("inf"))))
     assert loop.value("metalore_limit", resource="cpu_cores", bound="upper") == 8
@@ -200,3 +227,12 @@ def test_a_forecaster_that_never_answered_is_missed_by_those_who_need_it(name: s
     rule = make_recommender(name)
     Controller(Logic(rule, HPA, FREE), loop.zones, loop._observe, loop.clock, report=loop.metrics.report).tick()
     assert loop.value("metalore_forecast_age_seconds") == (np.inf if name == "forecast" else None)
+
+
+def test_intents_are_counted_by_what_became_of_them() -> None:
+    loop = Loop()
+    assert loop.value("metalore_intents_total", outcome="accepted") == 0
+    for accepted in (False, True, False):
+        loop.metrics.intent(Ruling(accepted, "because"))
+    assert loop.value("metalore_intents_total", outcome="accepted") == 1
+    assert loop.value("metalore_intents_total", outcome="rejected") == 2

@@ -86,6 +86,31 @@ def test_a_comparison_is_that_of_the_library(tmp_path: Path) -> None:
         assert measure.replace("_", " ") in result.stdout
 
 
+def test_broken_forecasts_are_compared_with_and_without_a_drift_detector(tmp_path: Path) -> None:
+    pytest.importorskip("river", reason="river is not installed")
+    words = ("--recommender", "forecast", "--recommender", "hpa", "--drift", "--no-plot", "--seeds", 1)
+    broken = ("--break", "biased:factor=0.05", "--break", "missing:every=9,lasts=2")
+    cores, codes = {}, {}
+    for name, breaks in (("healthy", ()), ("broken", broken)):
+        out = tmp_path / name
+        result = call(*SMALL, *SAFETY, *words, *breaks, "--out", out)
+        assert result.exit_code == 0, result.output
+        cores[name] = pd.read_csv(out / "results.csv").set_index("recommender")["core_hours"]
+        reasons = pd.read_csv(out / "reasons.csv")
+        codes[name] = {who: set(rows["code"]) for who, rows in reasons.groupby("recommender")}
+    assert list(cores["broken"].index) == ["forecast", "hpa", "forecast+drift"]
+    assert cores["broken"]["hpa"] == cores["healthy"]["hpa"]
+    assert cores["broken"]["forecast"] < cores["healthy"]["forecast"]
+    assert cores["broken"]["forecast+drift"] > cores["broken"]["forecast"]
+    assert "forecast-distrusted" in codes["broken"]["forecast+drift"] - codes["broken"]["forecast"]
+    assert "forecast-missing" in codes["broken"]["forecast"]
+    content = json.loads((tmp_path / "broken" / "summary.json").read_text())
+    assert content["breaks"] == ["biased:factor=0.05", "missing:every=9,lasts=2"]
+    assert "--break biased:factor=0.05 --break missing:every=9,lasts=2 --drift --reference" in content["command"]
+    assert "no break 'bias'; did you mean 'biased'" in refusal(*SMALL, "--break", "bias")
+    assert "no --recommender asks for them" in refusal(*SMALL, "--recommender", "hpa", "--drift")
+
+
 CHEAP = (*SMALL, *SAFETY, "--recommender", "static", "--recommender", "hpa", "--no-plot")
 
 

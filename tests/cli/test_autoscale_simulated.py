@@ -42,6 +42,13 @@ def test_a_forecaster_is_fitted_to_the_history() -> None:
     assert "0.9 quantile of the next 30 s, 10% and 1.5 deviations, or 50% more" in result.stdout
 
 
+def test_with_a_drift_detector_it_runs_as_well() -> None:
+    pytest.importorskip("river", reason="river is not installed")
+    result = call(*WORDS, "--drift", "--ticks", 3, "--apply")
+    assert result.exit_code == 0, result.output
+    assert len(given(result.stdout)) == 4
+
+
 def test_bad_input() -> None:
     assert "foresight is handed the future" in refusal(*WORDS, "--recommender", "foresight")
     assert "no forecaster 'crystal'" in refusal(*WORDS, "--forecaster", "crystal")

@@ -169,13 +169,40 @@ def test_a_bad_file_is_named_and_the_rest_is_done(media: Path, kept: Path, tmp_p
     assert "text" not in table
 
 
-def test_zones_of_a_recorded_city_show_media(media: Path, kept: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    scenario = load("city-30", step_s=10, users__count=20)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten minutes of a city; matches in its first zone of events."""
+    folder, scenario = tmp_path_factory.mktemp("city") / "run", load("city-30", step_s=10, users__count=20)
     assert scenario.city is not None
     zone = scenario.city.events[0].zone
     soon = {"name": "match", "zone": zone, "from_s": 300.0, "duration_s": 60.0, "lead_s": 0.0, "every_s": 360.0}
-    record(scenario.updated(city=scenario.city.model_dump() | {"events": [soon]}), run, duration_s=600, interval_s=60)
+    record(
+        scenario.updated(city=scenario.city.model_dump() | {"events": [soon]}), folder, duration_s=600, interval_s=60
+    )
+    return folder
+
+
+def test_a_fusion_learns_to_expect_demand(media: Path, kept: Path, run: Path, tmp_path: Path) -> None:
+    words = ("intent", "train", "fusion", "--data", media, "--encoders", kept, "--out", tmp_path / "new")
+    result = call(*words, "--epochs", 2, "--demand", run, "--horizon", 1)
+    assert result.exit_code == 0, result.output
+    assert "demand" in result.stdout
+    fusion = Fusion.load(tmp_path / "new")
+    assert fusion.shape.demands == 1
+    assert fusion.network.demand_mean.item() > 0
+    seen = ImageEncoder.load(kept / "image").embed(sorted((media / "images").iterdir())[:3])
+    assert fusion.expect(fusion.fuse(image=seen)).shape == (3, 1)
+    assert "no zone needs anything 9 intervals" in refusal(*words, "--demand", run, "--horizon", 9)
+    assert "it is 1 interval or more" in refusal(*words, "--demand", run, "--horizon", 0)
+    assert "--demand is for fusion; motion is trained without" in refusal(
+        "intent", "train", "motion", "--data", media, "--out", tmp_path / "motion", "--demand", run
+    )
+
+
+def test_zones_of_a_recorded_city_show_media(media: Path, kept: Path, run: Path) -> None:
+    scenario = Recording.load(run).scenario
+    assert scenario.city is not None
+    zone = scenario.city.events[0].zone
     words = ("intent", "attach", run, "--data", media, "--encoders", kept, "--unseen", 0.3)
     result = call(*words, "--ahead", 120)
     assert result.exit_code == 0, result.output

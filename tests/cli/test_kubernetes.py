@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from autoscale.kubernetes.things import FakeServer, deployment
 from cli.calling import call, refusal
@@ -17,6 +19,7 @@ from cli.calling import call, refusal
 from metalore.autoscale import AutoscaleError
 from metalore.cli import _kubernetes
 from metalore.cli._kubernetes import cast_of
+from metalore.forecast import Panel, Split, make_forecaster, save_forecaster
 
 RUN = ("autoscale", "--actuator", "kubernetes")
 NOWHERE = """
@@ -85,6 +88,36 @@ def test_the_loop_shows_its_metrics_beside_its_probes(
     assert 'metalore_decisions_total{reason="hpa"} 1.0\n' in said["metrics"]
     assert "metalore_loop_seconds_count 1.0\n" in said["metrics"]
     assert ("metalore_leader 0.0\n" in said["metrics"]) is apply  # there is no lease on that server
+
+
+def test_intents_are_judged_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").write_text(NOWHERE)
+    server, said = FakeServer(deployment("arena")), dict[str, str]()
+    monkeypatch.setattr(_kubernetes, "Cluster", lambda config, namespace: server.cluster())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def look() -> None:
+        with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            said["metrics"] = answer.read().decode()
+
+    server.before_read = look
+    values = 1 + 0.1 * np.random.default_rng(0).random((60, 1, 1))
+    panel = Panel(np.arange(60.0), ("arena",), ("cpu_cores",), values, 1.0, lowest=np.zeros(1))
+    split = Split.by_parts(panel)
+    save_forecaster(make_forecaster("last-value").fit(panel, split, (1,)), tmp_path / "kept", panel=panel, split=split)
+    intents = tmp_path / "intents.json"
+    policies = {"fair": {"words": "a fair: people buy and sell", "changes": {"arena": 0.5}}}
+    past = {"texts": ["people buy"], "policy": "fair", "from_s": 0, "until_s": 60}  # in 1970
+    intents.write_text(json.dumps({"policies": policies, "intents": [past]}))
+    rest = ("--interval", 1, "--ticks", 2, "--usage", "http://127.0.0.1:9/{zone}", "--health-port", port)
+    words = (*RUN, "--kubeconfig", tmp_path / "config", *rest, "--intents", intents)
+    result = call(*words, "--forecaster", tmp_path / "kept")
+    ruling = "intent 0 (fair) is rejected: its time was over before a forecast reached it\n"
+    assert result.stdout.count(ruling) == 1
+    assert 'metalore_intents_total{outcome="rejected"} 1.0\n' in said["metrics"]
+    assert 'metalore_intents_total{outcome="accepted"} 0.0\n' in said["metrics"]
+    assert "there are none; use" in refusal(*words)
 
 
 @pytest.mark.parametrize("words", [("autoscale",), ("autoscale", "--actuator", "nomad"), ("zone", "manifests")])

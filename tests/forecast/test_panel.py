@@ -247,3 +247,7 @@ def test_parts_of_tables_do_not_matter() -> None:
     shuffled = pd.concat([rows.iloc[6:], rows.iloc[:6]])
     assert Panel.of(shuffled, ["cpu_cores"]).values[:, 0, 0].tolist() == [0, 3, 6, 9]
     assert panel().times[1] == HOUR_S
+
+
+def test_edges_by_the_names_of_their_ends() -> None:
+    assert Edges.of_matrix(np.array([[0, 2], [3, 0]])).named(("a", "b")) == {("a", "b"): 2, ("b", "a"): 3}

@@ -117,6 +117,13 @@ def test_order_lateness_and_repetition_change_nothing(forecaster: Forecaster) ->
     assert stream.counts.repeated >= 16 - stream.counts.too_late
 
 
+def test_the_newest_intervals_are_told(naive: Forecaster) -> None:
+    stream = Stream(naive)
+    assert np.isnan(stream.newest(2)).all()
+    stream.observe(rows(0, 9))
+    np.testing.assert_array_equal(stream.newest(2), MADE.values[7:9].astype(np.float32))
+
+
 def test_a_stream_goes_on_where_another_was(forecaster: Forecaster) -> None:
     stream, again = Stream(forecaster), Stream(forecaster)
     stream.observe(rows(0, LAST - 20))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metalore.forecast import INTENT_SIZE, Panel
-from metalore.intent.city import Announcement, draw_items, with_announcements
+from metalore.intent.city import Announcement, demand_of_items, draw_items, with_announcements
 from metalore.intent.errors import IntentError
 
 ZONES = ("arena", "park")
@@ -56,3 +56,34 @@ def test_what_cannot_be() -> None:
         draw_items(GOING_ON, ["quiet"], ["train"], unseen_from=2)
     with pytest.raises(IntentError, match="2 activities and 1 parts"):
         draw_items(GOING_ON, ["quiet", "concert"], ["train"])
+
+
+def test_demand_of_an_item_is_what_zones_need_after_they_show_it() -> None:
+    """Zone 0 has concerts, after which it needs three times as much; zone 1 is quiet and ten times as large."""
+    concert = np.arange(400) % 10 == 0
+    shown = np.where(np.stack([concert, np.zeros(400, bool)], axis=1), "concert", "quiet").astype(object)
+    demand = np.stack([np.where(np.roll(concert, 3), 3.0, 1.0), np.full(400, 10.0)], axis=1)
+    demand[7, 1] = np.nan
+    found = demand_of_items(
+        shown, demand, ACTIVITIES, ("train", "test", "train", "validation", "test", "validation"), 3
+    )
+    assert found.shape == (6, 1)
+    assert found[[2, 4, 5], 0] == pytest.approx(3 / 1.2, rel=1e-6)
+    assert (found[[0, 1, 3], 0] < 1).all()
+    at_once = demand_of_items(
+        shown, demand, ACTIVITIES, ("train", "test", "train", "validation", "test", "validation"), 1
+    )
+    assert at_once[2, 0] == pytest.approx(1 / 1.2, rel=1e-6)
+
+
+def test_demand_that_cannot_be_had() -> None:
+    shown, demand = np.full((40, 1), "quiet", object), np.ones((40, 1))
+    parts = ("train", "validation", "train", "test", "test", "train")
+    with pytest.raises(IntentError, match=r"demand of the shape \(39, 1\) is asked for 5 intervals .* \(40, 1\)"):
+        demand_of_items(shown, demand[1:], ACTIVITIES, parts, 5)
+    with pytest.raises(IntentError, match="it is 1 interval or more"):
+        demand_of_items(shown, demand, ACTIVITIES, parts, 0)
+    with pytest.raises(IntentError, match=r"no zone needs anything 40 intervals .* 'train'; take a longer"):
+        demand_of_items(shown, demand, ACTIVITIES, parts, 40)
+    with pytest.raises(IntentError, match=r"no zone needs anything 12 intervals .* 'validation'"):
+        demand_of_items(shown, demand, ACTIVITIES, parts, 12)

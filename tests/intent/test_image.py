@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from intent.hub import image_on_hub
 from PIL import Image
 
 from metalore.intent.errors import IntentError
@@ -46,22 +47,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """A tiny checkpoint with random weights as the hub has it: preprocessor and tokenizer in files of their own."""
-    folder = tmp_path_factory.mktemp("hub")
-    small = ImageEncoder.small(seed=3)
-    settings = small.model.config
-    settings.vision_config.update({"hidden_size": 24, "num_hidden_layers": 1, "intermediate_size": 32})
-    settings.vision_config.update({"image_size": 48, "patch_size": 16})
-    settings.text_config.update({"hidden_size": 24, "num_hidden_layers": 1, "intermediate_size": 32})
-    settings.text_config.update({"encoder_hidden_size": 24})
-    torch.manual_seed(0)
-    type(small.model)(settings).save_pretrained(folder)
-    image_processor = small.processor.image_processor
-    image_processor.size = {"height": 48, "width": 48}
-    image_processor.save_pretrained(folder)
-    small.processor.tokenizer.save_pretrained(folder)
-    assert {path.name for path in folder.iterdir()} >= {"model.safetensors", "preprocessor_config.json"}
-    return folder
+    return image_on_hub(tmp_path_factory.mktemp("hub"))
 
 
 def tiny(hub) -> ImageEncoder:

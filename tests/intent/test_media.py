@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from intent.bad_media import half, npy, picture, png, wav
 from PIL import Image
 
 from metalore.intent import IntentError, Limits, read_audio, read_each, read_image, read_motion
@@ -54,38 +53,6 @@ def test_a_motion_is_metres_in_float32(tmp_path: Path) -> None:
 
 
 # -- what is refused ---------------------------------------------------------------------------------------------------
-
-
-def wav(samples: np.ndarray, rate: int = 16000, **settings: Any) -> bytes:
-    stream = io.BytesIO()
-    soundfile.write(stream, samples, rate, **{"format": "WAV", **settings})
-    return stream.getvalue()
-
-
-def png(width: int, height: int) -> bytes:
-    """Of a size that only its header claims."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-def half(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def picture(format: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    Image.effect_noise((64, 64), 50).save(stream, format)
-    return stream.getvalue()
-
-
-def npy(array: Any) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array, allow_pickle=True)
-    return stream.getvalue()
 
 
 SECOND, STILL = np.zeros(16000), np.zeros((4, 21, 3))

@@ -243,11 +243,11 @@ def test_resumed_training_ends_as_if_it_had_not_been_interrupted(
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "out", stop=stop)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["training.safetensors"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["training"]
     resumed = trained(tmp_path / "out", resume=True)
     assert all(torch.equal(tensor, resumed.state()[name]) for name, tensor in uninterrupted.state().items())
     assert resumed.training["scores"] == uninterrupted.training["scores"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"card.json", "weights.safetensors"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"card.json", "model.safetensors"}
 
 
 def test_others_with_the_same_description_do_not_count_as_others() -> None:
@@ -268,10 +268,17 @@ def test_another_training_is_not_resumed(tmp_path: Path) -> None:
         trained(tmp_path, stop=1)
     with pytest.raises(IntentError, match="differs in its recipe"):
         trained(tmp_path, resume=True, clip=2.0)
-    (tmp_path / "training.safetensors").write_bytes(b"half")
-    with pytest.raises(IntentError, match=r"is damaged .* delete it to begin anew"):
+    (tmp_path / "training" / "motion.safetensors").write_bytes(b"half")
+    with pytest.raises(IntentError, match=r"is damaged .* train without resume"):
         trained(tmp_path, resume=True)
     assert trained(tmp_path).training["seed"] == 5  # without resume it begins anew
+
+
+def test_nothing_to_resume_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IntentError, match="holds no epoch to go on from; train without resume"):
+        trained(tmp_path, resume=True)
+    with pytest.raises(IntentError, match="there is no folder with a training to go on with"):
+        train_motion(small(), DATA, resume=True)
 
 
 def test_data_without_a_part_or_description_are_refused() -> None:
@@ -304,7 +311,7 @@ def test_what_is_loaded_gives_the_same_to_the_last_bit(uninterrupted: MotionEnco
 def test_broken_folders_are_refused_in_a_sentence(tmp_path: Path) -> None:
     encoder = small()
     encoder.save(tmp_path / "one")
-    weights, card = tmp_path / "one" / "weights.safetensors", tmp_path / "one" / "card.json"
+    weights, card = tmp_path / "one" / "model.safetensors", tmp_path / "one" / "card.json"
     content, written = weights.read_bytes(), json.loads(card.read_text())
     weights.write_bytes(content[:-100])
     with pytest.raises(IntentError, match=r"SHA-256 differs.*copied in part"):
@@ -322,15 +329,15 @@ def test_broken_folders_are_refused_in_a_sentence(tmp_path: Path) -> None:
     card.write_text("{")
     with pytest.raises(IntentError, match="is no JSON"):
         MotionEncoder.load(tmp_path / "one")
-    with pytest.raises(IntentError, match="holds no motion encoder"):
+    with pytest.raises(IntentError, match="holds no encoder"):
         MotionEncoder.pretrained(tmp_path / "nowhere")
 
 
 def test_a_folder_with_something_else_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(IntentError, match="holds no motion encoder; choose a new or empty folder"):
+    with pytest.raises(IntentError, match="holds no encoder; choose a new or empty folder"):
         small().save(tmp_path)
-    with pytest.raises(IntentError, match="holds no motion encoder; choose a new or empty folder"):
+    with pytest.raises(IntentError, match="holds no encoder; choose a new or empty folder"):
         trained(tmp_path)  # before it trains
     assert (tmp_path / "thesis.tex").exists()
 

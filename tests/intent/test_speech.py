@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from intent.hub import speech_on_hub
 from safetensors.torch import load_file
-from transformers import Wav2Vec2Config, Wav2Vec2ForPreTraining
 
 from metalore.intent import IntentError, Item, Library
 from metalore.intent.speech import SpeechEncoder, Utterance, evaluate_speech, train_speech, utterances_of
@@ -138,35 +138,9 @@ def test_a_damaged_folder_is_told(encoder: SpeechEncoder, tmp_path: Path) -> Non
 # -- weights in the hub's format ---------------------------------------------------------------------------------------
 
 
-def on_hub(folder: Path, hidden: int = 768) -> Path:
-    """A model as the hub has facebook/wav2vec2-base, of pretraining and without a layer that spells, but tiny."""
-    config = Wav2Vec2Config(
-        hidden_size=hidden,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=8,
-        conv_dim=(4, 4),
-        conv_kernel=(10, 8),
-        conv_stride=(40, 8),
-        codevector_dim=8,
-        proj_codevector_dim=8,
-        num_codevectors_per_group=2,
-        num_conv_pos_embeddings=2,
-        num_conv_pos_embedding_groups=2,
-        mask_time_length=2,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        Wav2Vec2ForPreTraining(config).save_pretrained(folder)
-    processor = SpeechEncoder.small().processor
-    processor.feature_extractor.return_attention_mask = False
-    processor.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return on_hub(tmp_path_factory.mktemp("hub") / "wav2vec2-base")
+    return speech_on_hub(tmp_path_factory.mktemp("hub") / "wav2vec2-base")
 
 
 def test_pretrained_weights_are_taken_over(hub: Path) -> None:
@@ -230,7 +204,7 @@ def test_incomplete_weights_are_told(hub: Path, tmp_path: Path, damage: Callable
 
 def test_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IntentError, match="gives embeddings of 16 numbers, not 768; choose a model of base size"):
-        SpeechEncoder.pretrained(on_hub(tmp_path / "tiny", hidden=16))
+        SpeechEncoder.pretrained(speech_on_hub(tmp_path / "tiny", hidden=16))
 
 
 # -- training ----------------------------------------------------------------------------------------------------------

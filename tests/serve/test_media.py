@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -131,7 +132,7 @@ def test_what_can_be_read_of_an_item_is_fused(client: TestClient) -> None:
     assert half["embedding"] == pytest.approx(whole["embedding"], abs=1e-6)
     assert [why["where"] for why in half["problems"]] == ["items.1.motion"]
     (nothing,) = embedded(client, {"name": "empty"})
-    assert nothing == {"name": "empty", "embedding": None, "texts": {}, "problems": []}
+    assert nothing == {"name": "empty", "embedding": None, "texts": {}, "problems": [], "verdict": None}
 
 
 def test_an_image_that_unpacks_to_too_much_is_refused(client: TestClient) -> None:
@@ -178,6 +179,54 @@ def test_without_encoders_nothing_is_embedded(checkpoint: Path) -> None:
         refused = problem(client.post("/embed", json={"items": [{}]}), 404)
     assert refused["type"] == "urn:metalore:problem:no-intent"
     assert "--intent FOLDER" in refused["detail"]
+
+
+@pytest.fixture(scope="module")
+def policies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """By name, and what each changes; all are about walking."""
+    changes = {"some": {"north": 0.5}, "elsewhere": {"nowhere": 0.5}}
+    entries: dict[str, Any] = {name: {"words": "somebody walks", "changes": own} for name, own in changes.items()}
+    entries["talk"] = {"words": "a speech before parliament", "changes": {"north": 0.05}}
+    path = tmp_path_factory.mktemp("policies") / "policies.json"
+    path.write_text(json.dumps({"policies": entries}))
+    return path
+
+
+def test_only_what_is_accepted_has_an_embedding(checkpoint: Path, encoders: Path, policies: Path) -> None:
+    with client_of(checkpoint, intent=encoders, policies=policies) as client:
+        item = {"motion": motion()}
+        asked = {"items": [item | {"policy": "some"}]}
+        assert problem(client.post("/embed", json=asked), 503)["detail"].startswith("nothing was observed yet")
+        for time_s in range(0, 300, 60):
+            client.post("/observe", json={"rows": rows_at(time_s)})
+        names = ("some", "elsewhere", "talk")
+        plain, *judged = embedded(client, item, *(item | {"policy": name} for name in names), {"policy": "some"})
+        refused = problem(client.post("/embed", json={"items": [item, item | {"policy": "sum"}]}), 422)
+    accepted, *rejected = judged
+    assert plain["verdict"] is None
+    assert accepted["verdict"]["accepted"]
+    assert accepted["embedding"] == plain["embedding"]
+    assert accepted["texts"] == {"motion": "somebody walks"}
+    assert [one["embedding"] for one in rejected] == [None] * 3
+    assert not any(one["verdict"]["accepted"] for one in rejected)
+    sentences = ("no forecast expects to change in nowhere", "is not about", "it says nothing")
+    for one, sentence in zip(rejected, sentences, strict=True):
+        assert sentence in one["verdict"]["reason"]
+    assert refused["detail"] == "there is no policy 'sum' here; this service knows some, elsewhere, talk"
+    assert refused["where"] == "items.1.policy"
+
+
+def test_a_service_without_policies_judges_nothing(client: TestClient) -> None:
+    refused = problem(client.post("/embed", json={"items": [{"policy": "some"}]}), 422)
+    assert "this service knows none, start it with --policies FILE" in refused["detail"]
+
+
+def test_policies_that_cannot_be(checkpoint: Path, encoders: Path, policies: Path, tmp_path: Path) -> None:
+    with pytest.raises(ServeError, match="policies judge media of /embed, which needs encoders"):
+        create_app(settings_of(checkpoint, policies=policies))
+    (tmp_path / "policies.json").write_text("[]")
+    with pytest.raises(IntentError, match=r"policies\.json: the file: input should be an object"):
+        create_app(settings_of(checkpoint, intent=encoders, policies=tmp_path / "policies.json"))
 
 
 def test_encoders_that_cannot_be(checkpoint: Path, encoders: Path, tmp_path: Path) -> None:
