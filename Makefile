@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := PASSIVE
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo model test test-kubernetes test-monitoring lint bench docs clean
+.PHONY: help demo model test test-kubernetes test-monitoring lint bench docs site clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 20
@@ -46,8 +46,11 @@ bench: $(VENV)/installed model   ## speeds, as ratios measured in one run
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/serving.py
 
-docs: $(VENV)/installed   ## run every example and snippet of README and docs
-	$(BIN)/python -m pytest -q tests/test_readme.py tests/test_examples.py
+docs: $(VENV)/installed   ## run every example, notebook and snippet of README and docs, and check the site
+	$(BIN)/python -m pytest -q tests/test_readme.py tests/test_walk.py tests/test_examples.py tests/test_notebooks.py tests/docs
+
+site: $(VENV)/installed   ## set up, then build the documentation site, strictly: results/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 clean:           ## everything that was made
 	rm -rf $(VENV) results runs build dist

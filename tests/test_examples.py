@@ -132,7 +132,8 @@ def test_example(example: str) -> None:
 
 
 def test_no_example_is_left_out() -> None:
-    assert {path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.py")} == set(CHECKS)
+    scripts = [path.relative_to(FOLDER) for path in FOLDER.rglob("*.py")]
+    assert {path.as_posix() for path in scripts if path.parts[0] != "notebooks"} == set(CHECKS)
 
 
 def test_a_check_sees_the_wrong_way_round() -> None:

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,11 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SKIP = re.compile(r"<!-- skip: (.+?) -->\n$")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
+
+
+def walks() -> list[Path]:
+    """Pages whose blocks build on each other; tests/test_walk.py runs them in order."""
+    return [ROOT / "docs" / "tutorial.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
 
 
 class Block(NamedTuple):
@@ -65,17 +70,18 @@ def broken_links(page: Path, text: str) -> list[str]:
     return broken
 
 
-def all_blocks(*languages: str) -> list[object]:
+def all_blocks(*languages: str, but: Collection[Path] = ()) -> list[object]:
     """Blocks of all pages in one of the languages, as parameters named by page and line."""
     return [
         pytest.param(block, id=f"{page.relative_to(ROOT)}:{block.line}")
         for page in PAGES
+        if page not in but
         for block in blocks_of(page.read_text(encoding="utf-8"))
         if block.language in languages
     ]
 
 
-@pytest.mark.parametrize("block", all_blocks("python"))
+@pytest.mark.parametrize("block", all_blocks("python", but=walks()))
 def test_python_block_runs(block: Block, tmp_path: Path) -> None:
     """As a reader would run it: alone, in a fresh interpreter; and no warning."""
     if block.skip:

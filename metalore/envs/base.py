@@ -128,6 +128,7 @@ class WorldEnv(Rendered, gymnasium.Env[np.ndarray, np.ndarray]):
         self._action_shape = self.action_space.shape
         self._shares_shape = (1, self.world.num_stations, 2)
         self._max_steps = self.world.scenario.max_steps
+        self._begun = False
         self._reward, self._terms, self._t = self.world.reward, self.world.reward_terms[0], self.world.t
 
     def reset(
@@ -135,7 +136,10 @@ class WorldEnv(Rendered, gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start an episode. Without a seed the next episode of the present seed begins (a fresh one the first time)."""
         super().reset(seed=seed)
+        if seed is None and not self._begun:
+            seed = int(self.np_random.integers(2**63))  # Gymnasium's SyncVectorEnv keeps infos in signed numbers
         self.world.reset(seed)
+        self._begun = True
         observation = self._observer.first()[0]
         self._show()
         return observation, {"seed": int(self.world.seeds[0]), "episode_number": int(self.world.episodes[0])}

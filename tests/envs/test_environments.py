@@ -81,6 +81,12 @@ def test_fresh_environments_differ() -> None:
     assert len(seeds) == 3
 
 
+def test_fresh_seeds_fit_into_infos_of_gymnasiums_vectors() -> None:
+    envs = gymnasium.vector.SyncVectorEnv([SmartCityEnv] * 16)  # keeps infos as signed numbers of 64 bits
+    _, info = envs.reset()
+    assert (info["seed"] >= 0).all()
+
+
 def test_pickled_mid_episode_continues_identically() -> None:
     env = SmartCityEnv(stack=3)
     env.reset(seed=2)
