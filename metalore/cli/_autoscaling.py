@@ -13,7 +13,7 @@ import pandas as pd
 from metalore.autoscale import AutoscaleError
 from metalore.autoscale.comparison import MEASURES, Candidate, Plan, Result, Run, differences, summary
 from metalore.cli._experiment import file_names, versions
-from metalore.cli._forecasts import clock_s_of
+from metalore.serve.autoscaling import clock_s_of
 from metalore.cli._resume import goes_on
 from metalore.intervals import Estimate
 from metalore.report import Autoscaling, autoscale_figures, autoscale_page, replacing, save, write_page, write_text

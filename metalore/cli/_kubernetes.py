@@ -161,7 +161,7 @@ def run(
 def _forecast(folder: str | None, nothing: Usage) -> Forecast | None:
     if folder is None:
         return None
-    from metalore.cli._forecasts import StreamedForecast
+    from metalore.serve.autoscaling import StreamedForecast
     from metalore.forecast.checkpoint import load_forecaster
     from metalore.forecast.stream import Stream
 

@@ -23,7 +23,7 @@ from metalore.autoscale.model import MEMORY, in_words
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.registry import read_recommender
 from metalore.autoscale.simulated import Row, SimulatedCity, begin_with
-from metalore.cli._forecasts import clock_s_of, forecaster_of
+from metalore.serve.autoscaling import clock_s_of, forecaster_of
 
 if TYPE_CHECKING:
     from metalore.autoscale.recommender import Recommender

@@ -15,6 +15,7 @@ from metalore.cli import (
     evaluate,
     forecast,
     intent,
+    live,
     record,
     reproduce,
     scenarios,
@@ -83,4 +84,5 @@ app.add_typer(forecast.app, name="forecast")
 app.add_typer(intent.app, name="intent")
 app.add_typer(autoscale.app, name="autoscale")
 app.command("serve")(serve.serve)
+app.command("live")(live.live)
 app.add_typer(zone.app, name="zone")
