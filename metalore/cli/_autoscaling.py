@@ -13,10 +13,10 @@ import pandas as pd
 from metalore.autoscale import AutoscaleError
 from metalore.autoscale.comparison import MEASURES, Candidate, Plan, Result, Run, differences, summary
 from metalore.cli._experiment import file_names, versions
-from metalore.serve.autoscaling import clock_s_of
 from metalore.cli._resume import goes_on
 from metalore.intervals import Estimate
 from metalore.report import Autoscaling, autoscale_figures, autoscale_page, replacing, save, write_page, write_text
+from metalore.serve.autoscaling import clock_s_of
 
 RESULTS, REASONS, SUMMARY, SERIES = "results.csv", "reasons.csv", "summary.json", "series"
 FORMAT = "metalore-autoscale-comparison-1"

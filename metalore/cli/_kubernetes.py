@@ -161,9 +161,9 @@ def run(
 def _forecast(folder: str | None, nothing: Usage) -> Forecast | None:
     if folder is None:
         return None
-    from metalore.serve.autoscaling import StreamedForecast
     from metalore.forecast.checkpoint import load_forecaster
     from metalore.forecast.stream import Stream
+    from metalore.serve.autoscaling import StreamedForecast
 
     return StreamedForecast(Stream(load_forecaster(folder)), nothing)
 

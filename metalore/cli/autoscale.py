@@ -231,9 +231,9 @@ def compare(
     from metalore.autoscale.comparison import Plan, candidate, runs
     from metalore.cli._autoscaling import Comparison, Results
     from metalore.cli._experiment import say
-    from metalore.serve.autoscaling import forecaster_of
     from metalore.cli.record import progress_bar
     from metalore.policies import make_policy
+    from metalore.serve.autoscaling import forecaster_of
 
     plan = Plan(
         scenario=with_settings(scenario, settings),

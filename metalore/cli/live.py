@@ -11,10 +11,18 @@ if TYPE_CHECKING:
     from metalore.serve.live.wishes import Offer
 
 ScenarioName = Annotated[str, typer.Option("--scenario", metavar="SCENARIO", help="A built-in name or a TOML file.")]
-Split = Annotated[str, typer.Option("--split", metavar="NAME|DIR", help="Splits bandwidth and compute; also a trained policy.")]
-Recommender = Annotated[str, typer.Option("--recommender", metavar="NAME", help="Sizes zones, like hpa:target=0.6; static: nothing does.")]
-Forecaster = Annotated[str, typer.Option("--forecaster", metavar="DIR|NAME", help="A kept forecaster, or one that is fitted on the way.")]
-RivalSplit = Annotated[str | None, typer.Option("--rival-split", metavar="NAME|DIR", help="Of the same city beside it.")]
+Split = Annotated[
+    str, typer.Option("--split", metavar="NAME|DIR", help="Splits bandwidth and compute; also a trained policy.")
+]
+Recommender = Annotated[
+    str, typer.Option("--recommender", metavar="NAME", help="Sizes zones, like hpa:target=0.6; static: nothing does.")
+]
+Forecaster = Annotated[
+    str, typer.Option("--forecaster", metavar="DIR|NAME", help="A kept forecaster, or one that is fitted on the way.")
+]
+RivalSplit = Annotated[
+    str | None, typer.Option("--rival-split", metavar="NAME|DIR", help="Of the same city beside it.")
+]
 RivalRecommender = Annotated[str | None, typer.Option("--rival-recommender", metavar="NAME", help="Likewise.")]
 Speed = Annotated[float, typer.Option("--speed", metavar="X", help="Simulated seconds in a second.")]
 Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Of everything random.")]
@@ -81,7 +89,9 @@ def live(
     run_server(app, settings, ready)
 
 
-def _rival(split: str, recommender: str, rival_split: str | None, rival_recommender: str | None) -> dict[str, str] | None:
+def _rival(
+    split: str, recommender: str, rival_split: str | None, rival_recommender: str | None
+) -> dict[str, str] | None:
     if rival_split is None and rival_recommender is None:
         return None
     return {"split": rival_split or split, "recommender": rival_recommender or recommender}

@@ -10,6 +10,7 @@ import hmac
 from collections.abc import AsyncIterator, Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pydantic_core import to_json
@@ -20,8 +21,10 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from metalore.serve.live.hub import MAIN, Hub, LiveSettings, RefusedError
-from metalore.serve.live.session import Session, Viewer
 from metalore.serve.live.wishes import Offer, read_command
+
+if TYPE_CHECKING:
+    from metalore.serve.live.session import Session, Viewer
 
 PATH = "/live"
 PROTOCOL = "metalore-live"
@@ -32,7 +35,13 @@ REFUSED, NO_TOKEN, TOO_SLOW = 4403, 4401, 4408
 TIDY_S = 5.0
 
 _STATIC = Path(__file__).parent / "static"
-_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".txt": "text/plain", ".svg": "image/svg+xml"}
+_KINDS = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".txt": "text/plain",
+    ".svg": "image/svg+xml",
+}
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -46,7 +55,9 @@ _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 Allowed = Callable[[WebSocket], str | None]
 
 
-def create_live_app(offer: Offer | None = None, settings: LiveSettings | None = None, host: str = "127.0.0.1") -> Starlette:
+def create_live_app(
+    offer: Offer | None = None, settings: LiveSettings | None = None, host: str = "127.0.0.1"
+) -> Starlette:
     """The live page by itself, with its main session begun.
 
     Args:
@@ -141,7 +152,7 @@ async def _serve(websocket: WebSocket, hub: Hub, host: str, token: str | None) -
         await _refuse(websocket, NO_TOKEN, "this service asks for its token")
     else:
         try:
-            session, viewer = hub.join(websocket.query_params.get("session", MAIN))
+            session, viewer = await hub.join(websocket.query_params.get("session", MAIN))
         except RefusedError as refused:
             await _refuse(websocket, REFUSED, str(refused))
             return

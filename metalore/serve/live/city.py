@@ -9,7 +9,7 @@ import numpy as np
 
 from metalore.scenario import Event, Scenario, ScenarioError, zone_names
 from metalore.serve.live.scene import Glimpse, Viewpoint
-from metalore.serve.live.wishes import Offer, Side, Wishes, recommender_settings
+from metalore.serve.live.wishes import Offer, Side, Wishes
 from metalore.world import World, totals_of
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class LiveCity:
 
     def __init__(self, scenario: Scenario, wishes: Wishes, side: Side, offer: Offer, world: World) -> None:
         from metalore.autoscale import Controller, Logic, Safety
+        from metalore.autoscale.comparison import settings_of
         from metalore.autoscale.recommenders.hpa import HorizontalRule
         from metalore.autoscale.registry import make_recommender
         from metalore.autoscale.simulated import SimulatedCity, begin_with
@@ -48,7 +49,7 @@ class LiveCity:
         begin_with(world, safety, _MEMORY_MB)
         self.world, self.policy = world, offer.policy(side.split, scenario)
         self.city: SimulatedCity = SimulatedCity(world, self.policy, interval_s=self.interval_s)
-        name, settings = recommender_settings(side.recommender, scenario)
+        name, settings = settings_of(side.recommender, scenario)
         if name == "static":
             settings = {"amounts": self.city.allocations(), "headroom": 0.0} | settings
         self.forecast = GrowingForecast(offer.forecasters[wishes.forecaster], scenario)
@@ -114,9 +115,7 @@ class LiveCity:
             name=_CROWD, zone=zone, from_s=self.time_s, duration_s=CROWD_S, lead_s=0.0,
             pull=CROWD_PULL, request_factor=CROWD_REQUESTS,
         )  # fmt: skip
-        self.scenario = self.scenario.model_copy(
-            update={"city": city.model_copy(update={"events": (*there, crowd)})}
-        )
+        self.scenario = self.scenario.model_copy(update={"city": city.model_copy(update={"events": (*there, crowd)})})
         self.world = self.city.go_on_in(self.scenario)
 
     def close(self, zone: str, closed: bool) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from metalore.scenario.base import Positive, Settings
-from metalore.serve.live.session import Session, Viewer
 from metalore.serve.live.wishes import SPEEDS, Offer
+
+if TYPE_CHECKING:  # the simulator takes a second to load, which a service that shows nothing can do without
+    from metalore.serve.live.session import Session, Viewer
 
 MAIN = "main"
 """The session of who names none."""
@@ -46,9 +50,9 @@ class Hub:
 
     def begin(self) -> None:
         """Make the main session before anybody looks, so that its first picture is there sooner."""
-        self._session(MAIN)
+        threading.Thread(target=self._session, args=(MAIN,), name="metalore-live-begin", daemon=True).start()
 
-    def join(self, name: str) -> tuple[Session, Viewer]:
+    async def join(self, name: str) -> tuple[Session, Viewer]:
         """Look at a session.
 
         Raises:
@@ -58,10 +62,12 @@ class Hub:
             raise RefusedError("a session's name has up to 32 of the characters a-z, 0-9 and -")
         if self.viewers >= self.settings.max_viewers:
             raise RefusedError(f"{self.settings.max_viewers} pages look already; close one, or raise max_viewers")
-        session = self._session(name)
+        session = await asyncio.to_thread(self._session, name)
         return session, session.join()
 
     def _session(self, name: str) -> Session:
+        from metalore.serve.live.session import Session
+
         with self._lock:
             session = self._sessions.get(name)
             if session is not None and session.alive:

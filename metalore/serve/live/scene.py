@@ -126,8 +126,8 @@ class Viewpoint:
         newest = world.devices[0]["newest"][self._scenario.users.count :]
         fresh = newest > self._newest
         self._newest = newest.copy()
-        ages = np.minimum(world.sensor_ages[0] * self._scenario.step_s, 127).astype("u1")
-        return (ages + 128 * fresh).astype("u1").tobytes()
+        ages = np.minimum(world.sensor_ages[0] * self._scenario.step_s, 127)
+        return bytes((ages + 128 * fresh).astype("u1").tobytes())
 
     def _zones(self, world: World, gcycle: np.ndarray, seconds: float) -> bytes:
         zones, queues, shares = world.zones[0], world.queue_lengths[0], world.shares[0]
@@ -143,6 +143,5 @@ class Viewpoint:
             "up": zones["up"],
         }
         return b"".join(
-            np.clip(np.rint(columns[name]), 0, np.iinfo(kind).max).astype(kind).tobytes()
-            for name, kind in ZONE_COLUMNS
+            np.clip(np.rint(columns[name]), 0, np.iinfo(kind).max).astype(kind).tobytes() for name, kind in ZONE_COLUMNS
         )

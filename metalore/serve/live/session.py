@@ -7,6 +7,7 @@ JSON. A viewer who is slow misses pictures and gets a whole one next; one who do
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -332,7 +333,8 @@ class Session:
         if rows[0] is None:
             return
         self._lead_in = max(0, self._lead_in - 1)
-        worlds, happenings = [], []
+        worlds: list[dict[str, Any]] = []
+        happenings: list[Happening] = []
         for i, (city, row) in enumerate(zip(self._cities, rows, strict=True)):
             forecasts = None
             if not self._lead_in and not city.ended:
@@ -377,10 +379,8 @@ class Session:
 
 def _in(loop: asyncio.AbstractEventLoop, call: Any, argument: Any) -> None:
     """Call in a loop that may be closing."""
-    try:
+    with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(call, argument)
-    except RuntimeError:
-        pass
 
 
 def _json(message: dict[str, Any]) -> bytes:

@@ -45,8 +45,8 @@ def interval_of_zones(row: Row, world: World, forecasts: Forecasts | None) -> di
     """Numbers of an interval, zone by zone.
 
     Returns:
-        The columns of :data:`SHOWN`, [z] each; `queues`, jobs at the station, `waiting_mbit` in devices and `waiting_gcycle` at the server, [z, k];
-        `shares` for requests [z, 2]; `forecast`, if there is one.
+        The columns of :data:`SHOWN`, [z] each; `queues`, jobs at the station, `waiting_mbit` in devices and
+        `waiting_gcycle` at the server, [z, k]; `shares` for requests [z, 2]; `forecast`, if there is one.
     """
     numbers: dict[str, Any] = {name: np.round(row[name], digits).tolist() for name, digits in SHOWN.items()}
     numbers["queues"] = world.queue_lengths[0].tolist()

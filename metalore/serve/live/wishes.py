@@ -30,7 +30,9 @@ class Side(Settings):
     """How one city is run."""
 
     split: str = Field("backlog-proportional", max_length=100, description="Policy that splits bandwidth and compute.")
-    recommender: str = Field("forecast", max_length=100, description="What sizes zones; `static`: the scenario's sizes.")
+    recommender: str = Field(
+        "forecast", max_length=100, description="What sizes zones; `static`: the scenario's sizes."
+    )
 
 
 class Wishes(Settings):
@@ -112,7 +114,7 @@ class Offer:
         scenario = self.scenario(wishes)
         for side in wishes.sides:
             self.policy(side.split, scenario)
-            recommender_settings(side.recommender, scenario)
+            check_recommender(side.recommender)
 
     def scenario(self, wishes: Wishes) -> Scenario:
         """The scenario that is wished for, as long as a session may run."""
@@ -129,7 +131,9 @@ class Offer:
         if name in self.splits:
             return self.splits[name](scenario)
         if name.startswith("look-ahead") or name == "queue-aware":
-            raise PolicyError(f"{name} searches for minutes; give queue-aware its six numbers, or choose another policy")
+            raise PolicyError(
+                f"{name} searches for minutes; give queue-aware its six numbers, or choose another policy"
+            )
         return make_policy(name)
 
     def described(self) -> dict[str, Any]:
@@ -143,19 +147,17 @@ class Offer:
         }
 
 
-def recommender_settings(text: str, scenario: Scenario) -> tuple[str, dict[str, Any]]:
-    """Name and settings of a recommender that a session can run.
+def check_recommender(text: str) -> None:
+    """Refuse what a session cannot run.
 
     Raises:
-        ValueError: there is none of that name, or it knows the future.
+        ValueError: there is no such recommender or setting, or it knows the future.
     """
-    from metalore.autoscale import AutoscaleError
-    from metalore.autoscale.comparison import settings_of
+    from metalore.autoscale.errors import AutoscaleError
+    from metalore.autoscale.registry import read_recommender
 
-    name, settings = settings_of(text, scenario)
-    if name == "foresight":
+    if read_recommender(text)[0] == "foresight":
         raise AutoscaleError("foresight is handed the future, which only `metalore autoscale compare` knows")
-    return name, settings
 
 
 def beginning_at(scenario: Scenario, day: int, hour: float) -> Scenario:

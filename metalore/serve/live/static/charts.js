@@ -51,7 +51,7 @@ export class Charts {
     const box = document.querySelector(".charts");
     const style = getComputedStyle(box);
     const width = box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-    return { width: Math.max(120, Math.floor(width)), height: Math.round(Math.max(84, window.innerHeight * 0.125)) };
+    return { width: Math.max(120, Math.floor(width)), height: Math.round(Math.max(72, Math.min(window.innerHeight * 0.105, 0.45 * width))) };
   }
 
   fit() {

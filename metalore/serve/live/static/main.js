@@ -74,6 +74,7 @@ function see(buffer) {
   measurePace(head);
   newest = head;
   map.show(performance.now());
+  document.body.dataset.pictures = String(map.stats.pictures);
   showClock();
 }
 
@@ -112,7 +113,7 @@ function fillSettings() {
   form.split.value = wishes.side.split;
   form.recommender.value = wishes.side.recommender;
   form.compare.checked = wishes.rival !== null;
-  form["rival-split"].value = wishes.rival?.split ?? "max-weight";
+  form["rival-split"].value = wishes.rival?.split ?? wishes.side.split;
   form["rival-recommender"].value = wishes.rival?.recommender ?? "hpa";
 }
 
@@ -189,6 +190,7 @@ function choose(zone, told = true) {
   $("scope").textContent = place ? `${place.name}${place.kind ? ` (${place.kind})` : ""}` : "The whole city";
   $("crowd").disabled = $("fail").disabled = zone < 0;
   refresh();
+  showFeed();
   if (told && place) say(`${place.name}: ${$("now").textContent}`, true);
 }
 
@@ -221,16 +223,18 @@ function inDigits(value, digits) {
 
 function showStory() {
   if (!store?.newest) {
-    $("now").textContent = "";
-    $("figures").replaceChildren();
+    for (const id of ["now", "figures", "why"]) $(id).replaceChildren();
     return;
   }
   const { worlds, going_on } = store.newest;
   const rows = FIGURES.map(([name, of, digits]) => [name, worlds.map((n) => inDigits(of(n, chosen), digits))]);
   if (chosen < 0) for (const [name, of, digits] of SO_FAR) rows.push([name, store.totals.map((t) => inDigits(of(t), digits))]);
   const head = worlds.length > 1 ? [row("th", ["", "A", "B"])] : [];
+  document.body.classList.toggle("two", worlds.length > 1);
+  $("figures").className = worlds.length > 1 ? "two" : "one";
   $("figures").replaceChildren(...head, ...rows.map(([name, cells]) => row("td", [name, ...cells])));
-  $("now").replaceChildren(...(chosen < 0 ? cityNow(going_on) : zoneNow(worlds, going_on[chosen])));
+  $("now").textContent = chosen < 0 ? cityNow(going_on) : `Now: ${going_on[chosen] || "nothing special"}.`;
+  $("why").replaceChildren(...(chosen < 0 ? [] : worlds.map(splitNow)));
 }
 
 function row(kind, [name, ...cells]) {
@@ -247,41 +251,45 @@ function row(kind, [name, ...cells]) {
   return line;
 }
 
-function line(text) {
-  const element = document.createElement("span");
-  element.style.display = "block";
-  element.textContent = text;
-  return element;
-}
-
 function cityNow(going_on) {
-  const special = going_on.flatMap((text, z) => (text && text !== "quiet" ? [`${hello.zones[z].name} ${text}`] : []));
-  const shown = special.slice(0, 4).join("; ");
-  return special.length ? [line(`Now: ${shown}${special.length > 4 ? `; and ${special.length - 4} more` : ""}.`)] : [];
+  const special = going_on.flatMap((text, z) => (text && text !== "quiet" ? [`${hello.zones[z].name}: ${text}`] : []));
+  const more = special.length > 4 ? `; and ${special.length - 4} more` : "";
+  return special.length ? `Now ${special.slice(0, 4).join("; ")}${more}.` : "";
 }
 
-function zoneNow(worlds, going_on) {
-  const lines = [line(`Now: ${going_on || "nothing special"}.`)];
-  worlds.forEach((n, w) => {
-    const name = worlds.length > 1 ? `${"AB"[w]}: ` : "";
-    const [band, compute] = n.shares[chosen].map((share) => `${Math.round(100 * share)} %`);
-    const [[radioR, radioU], [workR, workU]] = [n.waiting_mbit[chosen], n.waiting_gcycle[chosen]];
-    lines.push(line(`${name}requests get ${band} of the band and ${compute} of the compute, ${hello.sides[w].rule}: ` +
-      `${radioR} Mbit of requests and ${radioU} of updates wait in devices, ${workR} and ${workU} Gcycle at the server.`));
-  });
-  const told = (store.ofZone.get(hello.zones[chosen].name) ?? []).slice(0, 4);
-  for (const { time_s, text, world } of told) {
-    lines.push(line(`${clockOf(time_s)} ${worlds.length > 1 && world !== undefined ? `${"AB"[world]}: ` : ""}${text}`));
-  }
-  return lines;
+// How the chosen zone splits, and why, in words.
+function splitNow(numbers, w) {
+  const [band, compute] = numbers.shares[chosen].map((share) => `${Math.round(100 * share)} %`);
+  const [[radioR, radioU], [workR, workU]] = [numbers.waiting_mbit[chosen], numbers.waiting_gcycle[chosen]];
+  const element = document.createElement("span");
+  element.textContent = `${hello.sides.length > 1 ? `${"AB"[w]}: ` : ""}Requests get ${band} of the band and ${compute} of the ` +
+    `compute, ${hello.sides[w].rule}: ${radioR} Mbit of requests and ${radioU} of updates wait in devices, ` +
+    `${workR} and ${workU} Gcycle at the server.`;
+  return element;
 }
 
 // -- what happens -----------------------------------------------------------------------------------------------------
 
+// The feed: of the chosen zone with every reason, or of the city.
+function showFeed() {
+  $("happens-title").textContent = chosen < 0 ? "What happens" : `What happens in ${zoneName()}`;
+  const kept = chosen < 0 ? store.happened : store.ofZone.get(zoneName()) ?? [];
+  $("feed").replaceChildren();
+  if (chosen < 0) addLines(kept);
+  else for (const happening of kept) addLine(happening);
+}
+
 function happen(happenings, past) {
+  for (const happening of happenings) store.note(happening);
+  addLines(chosen < 0 ? happenings : happenings.filter((one) => one.zone === zoneName()));
+  if (past) return;
+  const important = happenings.filter(({ kind }) => kind === "failure" || kind === "city" || kind === "session");
+  if (important.length) say(important.map(({ zone, text }) => `${zone ?? ""} ${text}`).join(". "));
+}
+
+function addLines(happenings) {
   const groups = new Map(); // sizes that change at once become one line for each city
   for (const happening of happenings) {
-    store.note(happening);
     if (happening.kind === "scale" && happening.zone) {
       const key = `${happening.time_s} ${happening.world}`;
       groups.set(key, [...(groups.get(key) ?? []), happening]);
@@ -290,10 +298,6 @@ function happen(happenings, past) {
     }
   }
   for (const group of groups.values()) addLine(together(group));
-  if (past) return;
-  if (chosen >= 0) showStory();
-  const important = happenings.filter(({ kind }) => kind === "failure" || kind === "city" || kind === "session");
-  if (important.length) say(important.map(({ zone, text }) => `${zone ?? ""} ${text}`).join(". "));
 }
 
 function together(group) {
@@ -313,7 +317,7 @@ function addLine({ time_s, kind, zone, text, prefix, world }) {
   badge.textContent = KINDS[kind] ?? kind;
   item.append(time, badge, prefix ?? (world !== undefined && hello.sides.length > 1 ? `${"AB"[world]} ` : ""));
   const number = hello.zones.findIndex((z) => z.name === zone);
-  if (number >= 0) {
+  if (number >= 0 && number !== chosen) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = zone;

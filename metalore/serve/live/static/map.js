@@ -148,18 +148,22 @@ export class CityMap {
     context.globalAlpha = 1;
   }
 
+  // Names below stations; one that would lie on another is left out.
   paintLabels(context, width, height) {
     if (this.stations.length > 60) return;
-    const size = Math.round(12 * this.unit);
+    const size = Math.round(Math.min(12 * this.unit, Math.max(10 * this.ratio, 0.4 * this.reach)));
     context.font = `600 ${size}px system-ui, "DejaVu Sans", sans-serif`;
     context.textAlign = "center";
     context.textBaseline = "top";
     context.lineJoin = "round";
+    const taken = [];
     this.stations.forEach(([x, y], z) => {
       const name = this.hello.zones[z].name;
       const half = context.measureText(name).width / 2 + 2;
       const at = Math.min(Math.max(x, half), width - half);
       const below = Math.min(y + 9 * this.unit, height - size - 2);
+      if (taken.some(([tx, ty, th]) => Math.abs(ty - below) < size && Math.abs(tx - at) < th + half)) return;
+      taken.push([at, below, half]);
       context.lineWidth = 3 * this.unit;
       context.strokeStyle = this.ink.ground;
       context.strokeText(name, at, below);
@@ -282,15 +286,15 @@ export class CityMap {
   }
 
   drawSensors(context, world) {
-    const side = 3.4 * this.unit;
+    const side = 2.2 * this.unit;
     const dim = [];
     const bright = [];
     world.glow.forEach((glow, s) => {
       (glow > 0.25 ? bright : dim).push(s);
-      world.glow[s] = glow * 0.86;
+      world.glow[s] = glow * 0.8;
     });
     context.fillStyle = this.ink.updates;
-    for (const [list, alpha, size] of [[dim, 0.35, side], [bright, 1, 1.6 * side]]) {
+    for (const [list, alpha, size] of [[dim, 0.45, side], [bright, 0.95, 1.7 * side]]) {
       context.globalAlpha = alpha;
       for (const s of list) context.fillRect(this.sensors[s][0] - size / 2, this.sensors[s][1] - size / 2, size, size);
     }
@@ -371,7 +375,7 @@ export class CityMap {
     dots(lone, this.ink.muted);
   }
 
-  // A station, and beside it a bar for each queue: full at 40 jobs.
+  // A station, and beside it a bar for each queue, in the logarithm of its length: full at 400 jobs.
   drawStations(context, world) {
     const u = this.unit;
     const { requests, updates, up } = world.columns;
@@ -387,7 +391,7 @@ export class CityMap {
       context.lineTo(x + 4 * u, y + 3 * u);
       context.fill();
       [[requests, this.ink.requests], [updates, this.ink.updates]].forEach(([queue, colour], k) => {
-        const height = Math.min(1, queue[z] / 40) * 18 * u;
+        const height = Math.min(1, Math.log1p(queue[z]) / Math.log(401)) * 20 * u;
         if (height < 0.5) return;
         context.fillStyle = this.ink.ground;
         context.fillRect(x + (7 + 5 * k) * u - u, y + 4 * u - height - u, 6 * u, height + 2 * u);

@@ -1,7 +1,7 @@
 // What intervals said, and series of it: for one zone, or summed over the city.
 
 const MOST = 180;
-const KEPT = 8; // happenings of each zone
+const KEPT = 40; // happenings of each zone
 
 const sum = (values) => values.reduce((a, b) => a + (b ?? 0), 0);
 
@@ -20,6 +20,7 @@ export class Store {
     this.hello = hello;
     this.intervals = [];
     this.ofZone = new Map();
+    this.happened = [];
     this.totals = hello.sides.map(() => ({ seconds: 0, cores: 0, used: 0, requests: 0, completed: 0, lost: 0, aori: 0, aosi: 0, changes: 0 }));
   }
 
@@ -43,10 +44,12 @@ export class Store {
 
   note(happening) {
     if (happening.kind === "scale" && happening.world !== undefined && happening.zone) this.totals[happening.world].changes++;
+    this.happened.push(happening);
+    if (this.happened.length > MOST) this.happened.shift();
     if (!happening.zone) return;
     const list = this.ofZone.get(happening.zone) ?? [];
-    list.unshift(happening);
-    list.length = Math.min(list.length, KEPT);
+    list.push(happening);
+    if (list.length > KEPT) list.shift();
     this.ofZone.set(happening.zone, list);
   }
 
