@@ -108,11 +108,12 @@ class LiveCity:
         city = self.scenario.city
         if city is None:
             raise ScenarioError(f"{self.scenario.name} has no city in which people gather; choose city-30 for that")
+        begins_s = self.time_s + self.scenario.step_s
         there = [event for event in city.events if event.name != _CROWD or event.from_s + CROWD_S > self.time_s]
         if sum(event.name == _CROWD for event in there) >= MOST_CROWDS:
             raise ScenarioError(f"there are {MOST_CROWDS} crowds already; wait until one is gone")
         crowd = Event(
-            name=_CROWD, zone=zone, from_s=self.time_s, duration_s=CROWD_S, lead_s=0.0,
+            name=_CROWD, zone=zone, from_s=begins_s, duration_s=CROWD_S, lead_s=0.0,
             pull=CROWD_PULL, request_factor=CROWD_REQUESTS,
         )  # fmt: skip
         self.scenario = self.scenario.model_copy(update={"city": city.model_copy(update={"events": (*there, crowd)})})

@@ -1,7 +1,8 @@
 """A session: one city, or two side by side, run in a thread and shown to all its viewers.
 
 What is to be seen is encoded once, whoever looks: pictures as bytes (:mod:`metalore.serve.live.scene`), and messages as
-JSON. A viewer who is slow misses pictures and gets a whole one next; one who does not even read messages is left.
+JSON. A viewer who is slow misses pictures and gets a whole one next; one who does not even read messages is left. A city
+rests while nobody looks.
 """
 
 from __future__ import annotations
@@ -206,25 +207,26 @@ class Session:
             self.tell({"type": "error", "text": "the session has failed; see the log of the service"})
 
     def _turn(self) -> bool:
-        """One tick: do what was asked, run what is due, show it. Whether to go on."""
+        """One tick: do what was asked, run what is due if somebody looks, show it. Whether to go on."""
         began = time.monotonic()
-        if not self._obey(wait=not self._playing):
+        runs = self._playing and bool(self._viewers)
+        if not self._obey(wait_s=0.0 if runs else _TICK_S):
             return False
-        if self._playing:
+        if runs:
             self._advance(began)
             time.sleep(max(0.002, began + _TICK_S - time.monotonic()))
         return True
 
-    def _obey(self, wait: bool) -> bool:
+    def _obey(self, wait_s: float) -> bool:
         """Do what was asked; False: to end."""
         while True:
             try:
-                command = self._commands.get(block=wait)
+                command = self._commands.get(block=wait_s > 0, timeout=wait_s)
             except queue.Empty:
                 return True
             if command is None:
                 return False
-            wait = False
+            wait_s = 0.0
             try:
                 self._carry_out(command)
             except ValueError as error:

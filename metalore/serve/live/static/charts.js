@@ -115,13 +115,21 @@ export class Charts {
     const times = [...past, ...ahead];
     const empty = ahead.map(() => null);
     for (const [kind, plot] of Object.entries(this.plots)) {
+      this.describe(kind, store, zone);
       plot.setData([times, ...this.lines[kind].map((line) => (line.fan === undefined
         ? [...store.series(line.w, line.column, zone), ...empty]
         : times.map((time) => fan.get(time)?.[line.fan] ?? null)))]);
     }
   }
 
-  // Lines as text, for who cannot see them and for tests.
+  // The newest values, for who cannot see the lines.
+  describe(kind, store, zone) {
+    const values = this.lines[kind].filter((line) => line.column)
+      .map((line) => `${line.label} ${store.series(line.w, line.column, zone).at(-1)?.toPrecision(3) ?? "unknown"}`);
+    document.getElementById(kind).setAttribute("aria-label", `${TITLES[kind]} now: ${values.join(", ")}`);
+  }
+
+  // Values by line, for tests.
   data(kind) {
     return Object.fromEntries(this.lines[kind].map((line, i) => [line.label ?? "0.9 quantile", this.plots[kind].data[i + 1]]));
   }

@@ -153,7 +153,7 @@ function showClock() {
   $("clock").textContent = text;
   const real = measuredPace();
   const begins = newest.time_s < hello.lead_in_s;
-  $("pace").textContent = begins ? "the city is set going …" : !state.playing ? "paused"
+  $("pace").textContent = !state.playing ? "paused" : begins ? "the city is set going …"
     : real && real < 0.8 * state.speed ? `runs at ${Math.round(real)}×, as fast as it can` : "";
   map.caption = recorder.running ? `${hello.wishes.scenario}  ${text}` : "";
 }
@@ -315,7 +315,7 @@ function addLine({ time_s, kind, zone, text, prefix, world }) {
   const badge = document.createElement("span");
   badge.className = `kind ${kind}`;
   badge.textContent = KINDS[kind] ?? kind;
-  item.append(time, badge, prefix ?? (world !== undefined && hello.sides.length > 1 ? `${"AB"[world]} ` : ""));
+  item.append(time, " ", badge, " ", prefix ?? (world !== undefined && hello.sides.length > 1 ? `${"AB"[world]} ` : ""));
   const number = hello.zones.findIndex((z) => z.name === zone);
   if (number >= 0 && number !== chosen) {
     const button = document.createElement("button");
