@@ -50,7 +50,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
-    """Opens the page, in the session that all share or in the test's own; what it says on the console fails the test."""
+    """Opens the page in the session that all share, or in the test's own; what its console says fails the test."""
     said: list[str] = []
     contexts = []
 

@@ -1,8 +1,8 @@
 """A session: one city, or two side by side, run in a thread and shown to all its viewers.
 
 What is to be seen is encoded once, whoever looks: pictures as bytes (:mod:`metalore.serve.live.scene`), and messages as
-JSON. A viewer who is slow misses pictures and gets a whole one next; one who does not even read messages is left. A city
-rests while nobody looks.
+JSON. A viewer who is slow misses pictures and gets a whole one next; one who does not even read messages is left.
+A city rests while nobody looks.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ function showClock() {
   const real = measuredPace();
   const begins = newest.time_s < hello.lead_in_s;
   $("pace").textContent = !state.playing ? "paused" : begins ? "the city is set going …"
-    : real && real < 0.8 * state.speed ? `runs at ${Math.round(real)}×, as fast as it can` : "";
+    : real && real < 0.8 * state.speed ? `runs at ${Math.round(real)}×` : "";
   map.caption = recorder.running ? `${hello.wishes.scenario}  ${text}` : "";
 }
 
