@@ -430,15 +430,14 @@ def test_pause_step_and_play_do_what_they_say(client: TestClient) -> None:
         next_of(socket, "picture")
         socket.send_text('{"do": "pause"}')
         assert next_of(socket, "state")["playing"] is False
-        reading = Reading(load("city-30"))
-        socket.send_text('{"do": "step"}')
-        times = []
+        reading, times = Reading(load("city-30")), []
         for _ in range(3):
             socket.send_text('{"do": "step"}')
             reading.read(next_of(socket, "picture"))
+            while reading.playing:  # one of before the pause
+                reading.read(next_of(socket, "picture"))
             times.append(reading.time_s)
-        assert set(np.diff(times)) <= {1.0, 0.0}
-        assert reading.playing == 0
+        assert np.diff(times).tolist() == [1, 1]
         socket.send_text('{"do": "play"}')
         while not next_of(socket, "state")["playing"]:
             pass
@@ -449,7 +448,7 @@ def test_another_city_begins_for_everybody_who_looks(client: TestClient) -> None
         for socket in (one, other):
             next_of(socket, "hello")
         wishes = Wishes(scenario=SMALL, seed=5, side=Side(split="max-weight"), rival=Side(recommender="vpa"))
-        one.send_text(json.dumps({"do": "begin", "wishes": wishes.model_dump()}))
+        begin(one, wishes)
         for socket in (one, other):
             hello = next_of(socket, "hello")
             assert hello["wishes"]["seed"] == 5
@@ -482,6 +481,41 @@ def test_a_wrong_command_is_answered_in_one_sentence_and_nothing_stops(client: T
         socket.send_text('{"do": "fail", "zone": "market"}')
         while not any("taken down by hand" in one["text"] for one in next_of(socket, "happenings")["happenings"]):
             pass
+
+
+def begin(socket: Any, wishes: Wishes) -> None:
+    """Ask for another city."""
+    socket.send_text(json.dumps({"do": "begin", "wishes": wishes.model_dump()}))
+
+
+def test_a_city_that_cannot_go_on_is_held_and_another_one_can_begin(client: TestClient) -> None:
+    with look(client) as socket:
+        next_of(socket, "hello")
+        begin(socket, Wishes(side=Side(recommender="forecast:level=0.77")))
+        socket.send_text('{"do": "speed", "value": 600}')
+        assert "the city is held: the level 0.77 is not forecast" in next_of(socket, "error")["text"]
+        assert next_of(socket, "state")["playing"] is False
+        begin(socket, Wishes(scenario=SMALL, seed=3))
+        while next_of(socket, "hello")["wishes"]["seed"] != 3:
+            pass
+        socket.send_text('{"do": "play"}')
+        next_of(socket, "interval")
+
+
+def test_a_city_that_cannot_begin_leaves_the_one_before(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(scenario: Scenario, wishes: Wishes, side: Side, *rest: Any) -> LiveCity:
+        if wishes.seed == 9:
+            raise ScenarioError("this cannot be")
+        return LiveCity(scenario, wishes, side, *rest)
+
+    monkeypatch.setattr(session_module, "LiveCity", refuse)
+    with look(client) as socket:
+        next_of(socket, "hello")
+        begin(socket, Wishes(scenario=SMALL, seed=9))
+        assert next_of(socket, "hello")["wishes"]["seed"] == 9
+        assert next_of(socket, "hello")["wishes"]["seed"] == 0
+        assert next_of(socket, "error")["text"] == "this cannot be"
+        next_of(socket, "interval")
 
 
 @pytest.mark.parametrize(

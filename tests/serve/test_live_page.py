@@ -86,7 +86,7 @@ def becomes(page: Any, selector: str, text: str) -> None:
 def test_the_city_moves_and_its_figures_charts_and_happenings_fill(opened: Any) -> None:
     page = opened()
     becomes(page, "#scenario", "city-30, seed 0")
-    becomes(page, "#figures", "cores used of given")
+    becomes(page, "#figures", "cores used")
     before = page.evaluate("[...metalore.map.worlds[0].toX]")
     sync_api.expect(page.locator("#feed li")).not_to_have_count(0)
     moved = page.evaluate("(before) => metalore.map.worlds[0].toX.filter((x, u) => x !== before[u]).length", before)

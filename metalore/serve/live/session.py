@@ -209,13 +209,16 @@ class Session:
     def _turn(self) -> bool:
         """One tick: do what was asked, run what is due if somebody looks, show it. Whether to go on."""
         began = time.monotonic()
-        runs = self._playing and bool(self._viewers)
-        if not self._obey(wait_s=0.0 if runs else _TICK_S):
+        if not self._obey(wait_s=0.0 if self._runs else _TICK_S):
             return False
-        if runs:
-            self._advance(began)
+        if self._runs:
+            self._advance_or_hold(began)
             time.sleep(max(0.002, began + _TICK_S - time.monotonic()))
         return True
+
+    @property
+    def _runs(self) -> bool:
+        return self._playing and bool(self._viewers)
 
     def _obey(self, wait_s: float) -> bool:
         """Do what was asked; False: to end."""
@@ -244,7 +247,7 @@ class Session:
                 self._step()
                 self._show()
             case "begin":
-                self._begin(command.wishes or self._wishes)
+                self._begin_or_go_back(command.wishes or self._wishes)
             case "crowd":
                 for city in self._cities:
                     city.draw_crowd(zone)
@@ -255,6 +258,14 @@ class Session:
                 down = "taken down" if command.do == "fail" else "let up again"
                 self.note("session", f"the station is {down} by hand", zone)
         self.tell({"type": "state"} | self._state())
+
+    def _begin_or_go_back(self, wishes: Wishes) -> None:
+        before = self._wishes
+        try:
+            self._begin(wishes)
+        except ValueError:  # a setting that only what is built with it can judge
+            self._begin(before)
+            raise
 
     def note(self, kind: str, text: str, zone: str | None = None) -> None:
         time_s = self._cities[0].time_s if self._cities else 0.0
@@ -307,6 +318,15 @@ class Session:
             "interval_s": interval_of(scenario),
             "lead_in_s": self._lead_in * interval_of(scenario),
         }
+
+    def _advance_or_hold(self, began: float) -> None:
+        """Advance; what cannot go on is held, and said."""
+        try:
+            self._advance(began)
+        except ValueError as error:
+            self._playing = False
+            self.tell({"type": "error", "text": f"the city is held: {error}"})
+            self.tell({"type": "state"} | self._state())
 
     def _advance(self, began: float) -> None:
         """Run the steps that are due, as far as the time allows."""

@@ -51,7 +51,9 @@ export class Charts {
     const box = document.querySelector(".charts");
     const style = getComputedStyle(box);
     const width = box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-    return { width: Math.max(120, Math.floor(width)), height: Math.round(Math.max(72, Math.min(window.innerHeight * 0.105, 0.45 * width))) };
+    const beside = box.offsetTop === document.getElementById("story").offsetTop; // there is room below
+    const height = Math.max(72, Math.min(window.innerHeight * (beside ? 0.15 : 0.105), 0.45 * width));
+    return { width: Math.max(120, Math.floor(width)), height: Math.round(height) };
   }
 
   fit() {

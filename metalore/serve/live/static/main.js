@@ -199,8 +199,8 @@ const FIGURES = [
   ["requests a minute", (n, z) => scaledTo(store.value(n, "requests", z), 60 / hello.interval_s), 0],
   ["AoRI, s", (n, z) => store.value(n, "aori_s", z), 2],
   ["AoSI, s", (n, z) => store.value(n, "aosi_s", z), 2],
-  ["cores used of given", (n, z) => [store.value(n, "cpu_cores", z), store.value(n, "given_cores", z)], 2],
-  ["GB used of given", (n, z) => [store.value(n, "memory_mb", z) / 1000, store.value(n, "given_mb", z) / 1000], 2],
+  ["cores used", (n, z) => [store.value(n, "cpu_cores", z), store.value(n, "given_cores", z)], 2],
+  ["GB used", (n, z) => [store.value(n, "memory_mb", z) / 1000, store.value(n, "given_mb", z) / 1000], 2],
   ["Mbit/s sent", (n, z) => store.value(n, "bandwidth_mbps", z), 0],
   ["requests lost", (n, z) => store.value(n, "lost", z), 0],
 ];
