@@ -21,6 +21,8 @@ from pathlib import Path
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from metalore.serve.live.scene import HEAD
+
 CHROMIUM = "/usr/bin/chromium"
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -80,13 +82,15 @@ def first_picture() -> None:
 
 def viewers(count: int, seconds: float) -> None:
     """Many who look at once: CPU of the server, and what each is sent."""
-    pictures, sizes, stop = [0] * count, [0] * count, threading.Event()
+    pictures, sizes, clocks, stop = [0] * count, [0] * count, [0.0] * count, threading.Event()
 
     def look(i: int, port: int) -> None:
         with contextlib.suppress(ConnectionClosed), connect(f"ws://127.0.0.1:{port}/live/socket") as socket_:
             while not stop.is_set():
                 message = socket_.recv()
-                pictures[i] += isinstance(message, bytes)
+                if isinstance(message, bytes):
+                    pictures[i] += 1
+                    clocks[i] = HEAD.unpack_from(message)[-1]
                 sizes[i] += len(message)
 
     with server("--speed", "60") as (process, port):
@@ -95,15 +99,16 @@ def viewers(count: int, seconds: float) -> None:
         for thread in looking:
             thread.start()
         time.sleep(5)
-        before, cpu, began = (list(pictures), list(sizes)), cpu_s(process.pid), time.perf_counter()
+        before, clock, cpu, began = (list(pictures), list(sizes)), clocks[0], cpu_s(process.pid), time.perf_counter()
         time.sleep(seconds)
         took, used = time.perf_counter() - began, cpu_s(process.pid) - cpu
+        simulated = clocks[0] - clock
         stop.set()
         rates = [(now - then) / took for now, then in zip(pictures, before[0], strict=True)]
         kib = (sum(sizes) - sum(before[1])) / took / count / 1024
     print(
-        f"{count} viewers at 60x: server {100 * used / took:.0f} % of one core, {min(rates):.1f} to {max(rates):.1f} "
-        f"pictures/s and {kib:.0f} KiB/s each"
+        f"{count} viewers at {simulated / took:.0f}x: server {100 * used / took:.0f} % of one core, "
+        f"{min(rates):.1f} to {max(rates):.1f} pictures/s and {kib:.0f} KiB/s each"
     )
 
 

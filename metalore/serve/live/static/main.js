@@ -9,6 +9,7 @@ import { Store } from "./store.js";
 const $ = (id) => document.getElementById(id);
 const MOST_LINES = 120;
 const SAID_EVERY_MS = 4000; // what is read aloud must not come faster than it can be read
+const MOST_SAID = 5;
 const AGAIN_MS = 1500;
 const DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 const KINDS = { city: "city", failure: "failure", scale: "size", forecast: "forecast", service: "service", session: "you" };
@@ -26,7 +27,9 @@ let state = { playing: false, speed: 1 };
 let chosen = -1;
 let newest = null;
 let token = "";
-let saidAt = 0;
+let saidAt = -Infinity;
+let sayTimer = 0;
+let unsaid = [];
 
 // -- connection -------------------------------------------------------------------------------------------------------
 
@@ -329,11 +332,15 @@ function addLine({ time_s, kind, zone, text, prefix, world }) {
   while ($("feed").children.length > MOST_LINES) $("feed").lastChild.remove();
 }
 
+// Reads something aloud: a choice at once, happenings together when the last ones have been read.
 function say(text, now = false) {
-  const at = performance.now();
-  if (!now && at - saidAt < SAID_EVERY_MS) return;
-  saidAt = at;
-  $("spoken").textContent = text;
+  unsaid = now ? [text] : [...unsaid, text].slice(-MOST_SAID);
+  clearTimeout(sayTimer);
+  sayTimer = setTimeout(() => {
+    $("spoken").textContent = unsaid.join(". ");
+    unsaid = [];
+    saidAt = performance.now();
+  }, now ? 0 : Math.max(0, saidAt + SAID_EVERY_MS - performance.now()));
 }
 
 let noticeTimer = 0;
