@@ -187,6 +187,9 @@ def test_settings_begin_another_city_with_two_policies_side_by_side(opened: Any)
     labels = page.evaluate("Object.keys(metalore.charts.data('ages'))")
     assert labels == ["AoRI A", "AoSI A", "AoRI B", "AoSI B"]
     assert len(page.locator("#figures tr").nth(1).locator("td").all()) == 2
+    page.keyboard.press("]")
+    becomes(page, "#why", "B: Requests get")
+    check_boxes(page, 1280, 720)
 
 
 def test_what_cannot_be_is_said_and_the_city_goes_on(opened: Any) -> None:
@@ -269,11 +272,9 @@ def test_both_themes_are_readable(opened: Any, theme: str, tmp_path: Path) -> No
     page.screenshot(path=tmp_path / "page.png")
 
 
-@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (700, 900)])
-def test_nothing_lies_outside_the_page(opened: Any, size: tuple[int, int]) -> None:
-    page = opened(size=size)
-    becomes(page, "#figures", "users")
-    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+def check_boxes(page: Any, width: int, height: int) -> None:
+    """Everything has room, and lies on the screen where the page does not scroll."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     boxes = page.evaluate("""() => ["play", "map", "zone", "story", "cores", "ages", "queues", "feed"].map((id) => {
         const { left, top, right, bottom } = document.getElementById(id).getBoundingClientRect();
         return [id, left, top, right, bottom];
@@ -282,10 +283,20 @@ def test_nothing_lies_outside_the_page(opened: Any, size: tuple[int, int]) -> No
         assert right - left > 40, name
         assert bottom - top > 25, name
         assert left >= 0, name
-        assert right <= size[0], name
-        if size[0] > 960:
+        assert right <= width, name
+        if width > 960:
             assert top >= 0, name
-            assert bottom <= size[1], name
+            assert bottom <= height, name
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (1920, 1080), (700, 900)])
+def test_nothing_lies_outside_the_page(opened: Any, size: tuple[int, int]) -> None:
+    page = opened(size=size)
+    becomes(page, "#figures", "users")
+    check_boxes(page, *size)
+    page.keyboard.press("]")
+    becomes(page, "#why", "of the band")
+    check_boxes(page, *size)
 
 
 def test_the_map_is_recorded_as_a_video(opened: Any) -> None:
