@@ -19,7 +19,7 @@ from metalore.policies import PolicyError
 from metalore.scenario import Scenario, ScenarioError, load
 from metalore.serve.live import session as session_module
 from metalore.serve.live.application import NO_TOKEN, PROTOCOL, REFUSED, create_live_app
-from metalore.serve.live.city import LEAD_IN, GrowingForecast, LiveCity
+from metalore.serve.live.city import FEWEST, LEAD_IN, GrowingForecast, LiveCity
 from metalore.serve.live.hub import LiveSettings
 from metalore.serve.live.scene import HEAD, ZONE_COLUMNS, Glimpse, Picture, Viewpoint, attachment_type
 from metalore.serve.live.session import MOST_MESSAGES, Viewer
@@ -464,9 +464,14 @@ def test_an_episode_that_is_over_is_followed_by_the_next(quick: None) -> None:
         TestClient(create_live_app(offer, LiveSettings(speed=600)), base_url="http://127.0.0.1:8080") as client,
         look(client) as socket,
     ):
-        next_of(socket, "hello")
-        next_of(socket, "hello")
+        places = [next_of(socket, "hello")["sensors"] for _ in range(3)]
+        assert places[0] != places[1] != places[2] != places[0]  # each episode has its own
         assert "the next one of this seed begins" in next_of(socket, "happenings")["happenings"][-1]["text"]
+    world = World(SMALL)
+    world.reset(0)
+    for place in places:
+        assert world.sensor_positions[0].round(1).tolist() == place
+        world.reset()
 
 
 def test_a_wrong_command_is_answered_in_one_sentence_and_nothing_stops(client: TestClient) -> None:
@@ -596,4 +601,4 @@ def test_the_page_can_be_left_out(model: Path) -> None:
 
 
 def test_a_city_runs_before_it_counts() -> None:
-    assert LEAD_IN * 60 >= 16 * 60  # so that a forecaster can be fitted when it begins to count
+    assert LEAD_IN >= FEWEST  # so that a forecaster can be fitted when it begins to count

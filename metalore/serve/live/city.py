@@ -21,7 +21,9 @@ LEAD_IN = 20
 CROWD_S, CROWD_PULL, CROWD_REQUESTS = 1800.0, 8.0, 3.0
 """How long a crowd stays, how much more the zone pulls meanwhile, and how much more often users ask there."""
 MOST_CROWDS = 16
-_FEWEST, _MOST_FITTED = 16, 1440
+FEWEST = 16
+"""Intervals from which on a forecaster is fitted."""
+_MOST_FITTED = 1440
 _MOST_HORIZONS = 10
 
 
@@ -158,7 +160,7 @@ class GrowingForecast:
     def __init__(self, source: str, scenario: Scenario) -> None:
         self._source, self._scenario = source, scenario
         self._streamed: Any = None
-        self._due = _FEWEST
+        self._due = FEWEST
         self.took_s = 0.0
 
     def __call__(self, usage: Usage, now_s: float) -> Forecasts | None:

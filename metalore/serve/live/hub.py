@@ -60,10 +60,14 @@ class Hub:
         """
         if not _NAME.fullmatch(name):
             raise RefusedError("a session's name has up to 32 of the characters a-z, 0-9 and -")
+        self._check_room()
+        session = await asyncio.to_thread(self._session, name)
+        self._check_room()  # others may have come meanwhile
+        return session, session.join()
+
+    def _check_room(self) -> None:
         if self.viewers >= self.settings.max_viewers:
             raise RefusedError(f"{self.settings.max_viewers} pages look already; close one, or raise max_viewers")
-        session = await asyncio.to_thread(self._session, name)
-        return session, session.join()
 
     def _session(self, name: str) -> Session:
         from metalore.serve.live.session import Session

@@ -268,17 +268,19 @@ class Session:
             raise
 
     def note(self, kind: str, text: str, zone: str | None = None) -> None:
+        """Tell something that happens now; from any thread."""
         time_s = self._cities[0].time_s if self._cities else 0.0
         self.happened([{"time_s": time_s, "kind": kind, "text": text} | ({"zone": zone} if zone else {})])
 
-    def _begin(self, wishes: Wishes, episodes: int = 0) -> None:
-        """Start cities anew: a picture first, then what decides, which takes longer to load."""
+    def _begin(self, wishes: Wishes, go_on: bool = False) -> None:
+        """Start cities anew, by wish with the next episode: a picture first, then what decides and loads longer."""
         scenario = self.offer.scenario(wishes)
         worlds = [World(scenario) for _ in wishes.sides]
-        for world in worlds:
-            for episode in range(episodes + 1):
-                world.reset(wishes.seed if episode == 0 else None)
-        self._wishes, self._episodes = wishes, episodes
+        for i, world in enumerate(worlds):
+            if go_on:
+                world.restore(self._cities[i].world.state())
+            world.reset(None if go_on else wishes.seed)
+        self._wishes = wishes
         self._steps_owed, self._lead_in = 0.0, LEAD_IN if scenario.city is not None else 0
         with self._lock:
             self._told = self._about(scenario, wishes, worlds[0])
@@ -331,7 +333,7 @@ class Session:
     def _advance(self, began: float) -> None:
         """Run the steps that are due, as far as the time allows."""
         if self._cities[0].ended:
-            self._begin(self._wishes, self._episodes + 1)
+            self._begin(self._wishes, go_on=True)
             self.note("session", "the episode was over; the next one of this seed begins")
             return
         step_s = self._cities[0].scenario.step_s
