@@ -172,6 +172,7 @@ def test_settings_begin_another_city_with_two_policies_side_by_side(opened: Any)
     page = opened(own=True)
     page.click("#settings")
     assert page.locator("#settings-dialog").is_visible()
+    assert page.input_value("#speed") == "120"
     page.fill("[name=seed]", "7")
     page.fill("[name=hour]", "17.5")
     page.fill("[name=split]", "fixed:0.7,0.7")

@@ -4,9 +4,12 @@ import uPlot from "./vendor/uplot.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function clock(seconds) {
+const pair = (a, b) => `${String(Math.floor(a)).padStart(2, "0")}:${String(Math.floor(b)).padStart(2, "0")}`;
+
+// Hours and minutes; of short episodes minutes and seconds.
+function clock(seconds, short) {
   const s = ((seconds % 86400) + 86400) % 86400;
-  return `${String(Math.floor(s / 3600)).padStart(2, "0")}:${String(Math.floor((s % 3600) / 60)).padStart(2, "0")}`;
+  return short ? pair(s / 60, s % 60) : pair(s / 3600, (s % 3600) / 60);
 }
 
 // Each line: label, column or fan, colour, whether dashed (for B).
@@ -72,11 +75,11 @@ export class Charts {
       ...this.size(),
       cursor: { show: false },
       legend: { show: false },
-      padding: [6, 8, 0, 0],
+      padding: [6, 1.5 * root, 0, 0],
       scales: { x: { time: false }, y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
       axes: [
-        { ...axis, values: (_, splits) => splits.map((s) => clock(s + this.hello.clock_s)), size: 1.5 * root, space: 4.5 * root,
-          incrs: [60, 300, 600, 900, 1800, 3600, 7200, 14400] },
+        { ...axis, values: (_, splits) => splits.map((s) => clock(s + this.hello.clock_s, !this.hello.city)), size: 1.5 * root, space: 4.5 * root,
+          incrs: [10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400] },
         { ...axis, size: 2.8 * root, space: 1.6 * root, values: (_, splits) => splits.map((s) => String(Number(s.toPrecision(3)))) },
       ],
       series: [{}, ...lines.map((line) => ({

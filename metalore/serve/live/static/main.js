@@ -96,6 +96,8 @@ function begin(message) {
   options($("zone"), [["-1", "the whole city"], ...hello.zones.map((z, i) => [String(i), z.name])]);
   const asked = hello.zones.findIndex((z) => z.name === address.searchParams.get("zone"));
   choose(same ? chosen : asked, false);
+  const speeds = [...new Set([...hello.offer.speeds, hello.speed])].sort((a, b) => a - b);
+  options($("speed"), speeds.map((speed) => [String(speed), `${speed}×`]));
   fillSettings();
   showState(message);
 }
@@ -111,7 +113,6 @@ function fillSettings() {
   options(form.forecaster, offer.forecasters.map((name) => [name, name]));
   options($("splits"), offer.splits.map((name) => [name, name]));
   options($("recommenders"), offer.recommenders.map((name) => [name, name]));
-  options($("speed"), [...new Set([...offer.speeds, hello.speed])].sort((a, b) => a - b).map((s) => [String(s), `${s}×`]));
   for (const name of ["scenario", "seed", "day", "hour", "forecaster"]) form[name].value = wishes[name];
   form.split.value = wishes.side.split;
   form.recommender.value = wishes.side.recommender;
@@ -314,7 +315,7 @@ function together(group) {
 function addLine({ time_s, kind, zone, text, prefix, world }) {
   const item = document.createElement("li");
   const time = document.createElement("time");
-  time.textContent = clockOf(time_s, kind !== "scale");
+  time.textContent = clockOf(time_s, kind !== "scale" || !hello.city);
   const badge = document.createElement("span");
   badge.className = `kind ${kind}`;
   badge.textContent = KINDS[kind] ?? kind;
