@@ -106,6 +106,10 @@ def offer_of(scenario: str, forecaster: str, *splits: str | None, wishes: dict[s
     from metalore.serve.live.wishes import Offer, Wishes
 
     known = Offer()
+    if forecaster not in known.forecasters and not Path(forecaster).is_dir():
+        from metalore.forecast.registry import forecaster_of
+
+        forecaster_of(forecaster)  # refuses now what cannot be
     trained = {text: _trained(text) for text in splits if text is not None and Path(text).is_dir()}
     offer = Offer(
         scenarios={scenario: scenario} | dict(known.scenarios),

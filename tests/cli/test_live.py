@@ -43,6 +43,7 @@ def test_a_trained_policy_is_offered_by_its_folder(tmp_path: Path, monkeypatch: 
         (["--split", "max-wait"], "did you mean 'max-weight'"),
         (["--recommender", "vpaa"], "did you mean 'vpa'"),
         (["--rival-recommender", "foresight"], "is handed the future"),
+        (["--forecaster", "last-valu"], "did you mean 'last-value'"),
         (["--hour", "25"], "hour is 25"),
         (["--speed", "0"], "speed is 0"),
         (["--port", "70000"], "port is 70000"),
