@@ -24,6 +24,7 @@ model: $(VENV)/installed   ## set up, then: the small model that `metalore serve
 
 test: $(VENV)/installed lint   ## set up, then lint and the whole test suite
 	tools/install-espeak
+	tools/install-chromium
 	$(BIN)/python -m pytest -q
 
 test-kubernetes: $(VENV)/installed   ## tests on a real API server, which is built first (Debian 12, as root, some minutes)

@@ -1,4 +1,4 @@
-"""Agents that size zones beside the autoscaler's rules: one zone, a city, a hard city, and zones that nobody learned on.
+"""Agents that size zones beside the rules of the autoscaler: one zone, a city, a hard city, zones that are new.
 
     metalore record city-30 --days 28 --interval 60 --out city
     metalore forecast train city --horizons 1,5,10 --validation 0.15 --test 0.25 --input active_users --input requests \

@@ -162,10 +162,7 @@ def candidate(text: str, scenario: Scenario) -> Candidate:
     Raises:
         AutoscaleError: no such recommender or setting.
     """
-    name, settings = read_recommender(text, clock_s_of(scenario))
-    if name == Threshold.name:
-        cores = max(station.compute_gcycle_s for station in scenario.stations) / scenario.core_ghz
-        settings = {"scale": cores / Threshold.most[CPU]} | settings
+    name, settings = settings_for(text, scenario)
 
     def make(demand: Demand) -> Recommender:
         given: dict[str, Any] = {
@@ -175,6 +172,19 @@ def candidate(text: str, scenario: Scenario) -> Candidate:
         return make_recommender(name, **given, **settings)
 
     return make
+
+
+def settings_for(text: str, scenario: Scenario) -> tuple[str, dict[str, Any]]:
+    """Name and settings of a recommender for a scenario, `threshold` scaled to its servers.
+
+    Raises:
+        AutoscaleError: no such recommender or setting.
+    """
+    name, settings = read_recommender(text, clock_s_of(scenario))
+    if name == Threshold.name:
+        cores = max(station.compute_gcycle_s for station in scenario.stations) / scenario.core_ghz
+        settings = {"scale": cores / Threshold.most[CPU]} | settings
+    return name, settings
 
 
 # -- running -----------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from metalore.autoscale.actuator import Actuator, Applied
 from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.model import BANDWIDTH, CPU, MEMORY, RESOURCES, Decision, Usage
 from metalore.autoscale.safety import Safety
-from metalore.scenario import CoChannel, zone_names
+from metalore.scenario import CoChannel, Scenario, zone_names
 from metalore.telemetry.recording import half, quantities_of
 from metalore.world import METRICS, World, totals_of
 
@@ -31,6 +31,16 @@ Row = dict[str, np.ndarray]
 """A row of telemetry for each zone: the columns of :func:`metalore.telemetry.recording.quantities_of`, [z] each, and
 `time_s`, the interval's beginning; `given_cores` and `given_mb`, what zones had on average; `lost`, requests; and
 `out_of_memory`."""
+
+
+class _Interval:
+    """Sums over the steps of an interval that has not ended."""
+
+    def __init__(self, began_s: float, zones: int) -> None:
+        self.began_s, self.steps = began_s, 0
+        self.totals = np.zeros((zones, len(METRICS)))
+        self.compute, self.memory_mb = np.zeros((2, zones))
+        self.out_of_memory = np.zeros(zones, bool)
 
 
 class SimulatedCity(Actuator):
@@ -73,6 +83,7 @@ class SimulatedCity(Actuator):
         self._waiting: deque[tuple[int, np.ndarray, np.ndarray]] = deque()  # step, what changes, amounts
         self._sent, self._busy = np.zeros((2, len(self.zones)))
         self._assumed = np.where(np.asarray(efficiency) > 0, efficiency, ASSUMED_EFFICIENCY)
+        self._interval: _Interval | None = None
         self._check_memory()
         self._given = self._in_effect()  # with what waits
         self.rows: list[Row] = []
@@ -96,31 +107,56 @@ class SimulatedCity(Actuator):
             self.advance()
 
     def advance(self) -> Row:
-        """Run one interval; what it says about each zone."""
-        began_s, zones = self.now(), self._world.zones[0]
-        totals = np.zeros((len(self.zones), len(METRICS)))
-        compute, memory_mb, out_of_memory = np.zeros((3, len(self.zones)))
-        for _ in range(self._steps):
-            self._settle()
-            self._world.step(self._policy(self._world))
-            tally = self._world.station_totals[0]
-            totals += tally
-            compute += zones["compute"]
-            memory_mb += zones["memory_mb"]
-            out_of_memory += self._ran_out(tally)
-        core_ghz = self._world.scenario.core_ghz
+        """Run to the end of an interval; what it says about each zone."""
+        row = self.step()
+        while row is None:
+            row = self.step()
+        return row
+
+    def step(self) -> Row | None:
+        """Run one step; what the interval that ends with it says about each zone."""
+        if self._interval is None:
+            self._interval = _Interval(self.now(), len(self.zones))
+        interval, zones = self._interval, self._world.zones[0]
+        self._settle()
+        self._world.step(self._policy(self._world))
+        tally = self._world.station_totals[0]
+        interval.steps += 1
+        interval.totals += tally
+        interval.compute += zones["compute"]
+        interval.memory_mb += zones["memory_mb"]
+        interval.out_of_memory |= self._ran_out(tally)
+        return self._end(interval) if interval.steps == self._steps else None
+
+    def _end(self, interval: _Interval) -> Row:
+        core_ghz, totals = self._world.scenario.core_ghz, interval.totals
         row = quantities_of(totals, self._steps, self.step_s, core_ghz) | {
-            "time_s": np.array(began_s),
-            "given_cores": compute / self._steps / core_ghz,
-            "given_mb": memory_mb / self._steps,
+            "time_s": np.array(interval.began_s),
+            "given_cores": interval.compute / self._steps / core_ghz,
+            "given_mb": interval.memory_mb / self._steps,
             "lost": totals_of(totals, "requests_lost").copy(),
-            "out_of_memory": out_of_memory > 0,
+            "out_of_memory": interval.out_of_memory,
         }
         self._sent += totals_of(totals, "request_mbit_sent") + totals_of(totals, "update_mbit_sent")
         self._busy += totals_of(totals, "busy_hz") * self.step_s
+        self._interval = None
         self.rows.append(row)
         self._note(row)
         return row
+
+    def go_on_in(self, scenario: Scenario) -> World:
+        """Go on in a world of another scenario, with everything as it is in this one: another event, for example.
+
+        Args:
+            scenario: whose world has the same stations and as many devices.
+
+        Returns:
+            The world, from now on the city's.
+        """
+        world = World(scenario)
+        world.restore(self._world.state())
+        self._world = world
+        return world
 
     def _ran_out(self, tally: np.ndarray) -> np.ndarray:
         """Zones that lost jobs in a step at whose end there was no room for one more."""

@@ -9,7 +9,7 @@ import typer
 
 from metalore.autoscale import Announced, AutoscaleError, Forecast, RaisedForecast, Ruling
 from metalore.autoscale.announced import Span
-from metalore.cli._forecasts import StreamedForecast
+from metalore.serve.autoscaling import StreamedForecast
 
 
 def with_intents(

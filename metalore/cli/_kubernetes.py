@@ -34,8 +34,8 @@ from metalore.autoscale.kubernetes.usage import ZoneMetrics
 from metalore.autoscale.metrics import LoopMetrics
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.registry import read_recommender
-from metalore.cli._forecasts import StreamedForecast
 from metalore.cli._intents import with_intents
+from metalore.serve.autoscaling import StreamedForecast
 from metalore.zone.server import PROMETHEUS_TEXT, Answer, Pages
 
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ def _forecast(folder: str | None, nothing: Usage) -> StreamedForecast | None:
         return None
     from metalore.forecast.checkpoint import load_forecaster
     from metalore.forecast.stream import Stream
+    from metalore.serve.autoscaling import StreamedForecast
 
     return StreamedForecast(Stream(load_forecaster(folder)), nothing)
 

@@ -24,8 +24,8 @@ from metalore.autoscale.model import MEMORY, in_words
 from metalore.autoscale.recommenders.hpa import HorizontalRule
 from metalore.autoscale.registry import read_recommender
 from metalore.autoscale.simulated import Row, SimulatedCity, begin_with
-from metalore.cli._forecasts import forecaster_of
 from metalore.cli._intents import with_intents
+from metalore.serve.autoscaling import forecaster_of
 
 if TYPE_CHECKING:
     from metalore.autoscale import Drift

@@ -17,6 +17,7 @@ from metalore.cli import (
     evaluate,
     forecast,
     intent,
+    live,
     record,
     reproduce,
     scenarios,
@@ -87,4 +88,5 @@ app.add_typer(intent.app, name="intent")
 app.add_typer(autoscale.app, name="autoscale")
 app.add_typer(agents.app, name="agents")
 app.command("serve")(serve.serve)
+app.command("live")(live.live)
 app.add_typer(zone.app, name="zone")

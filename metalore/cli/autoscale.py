@@ -284,9 +284,9 @@ def compare(
     from metalore.autoscale.comparison import Plan, candidate, runs
     from metalore.cli._autoscaling import Comparison, Results
     from metalore.cli._experiment import say
-    from metalore.cli._forecasts import forecaster_of
     from metalore.cli._judging import contestant
     from metalore.cli.record import progress_bar
+    from metalore.serve.autoscaling import forecaster_of
 
     city = with_settings(scenario, settings)
     plan = Plan(

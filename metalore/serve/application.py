@@ -17,6 +17,10 @@ from metalore import __version__
 from metalore.serve.engine import counts_of
 from metalore.serve.errors import FAILED, MEDIA_TYPE, Problem
 from metalore.serve.gate import OPEN, Gate, Shortcut
+from metalore.serve.live.application import live_routes, running
+from metalore.serve.live.calls import Calls
+from metalore.serve.live.hub import Hub, LiveSettings
+from metalore.serve.live.wishes import Offer
 from metalore.serve.schemas import (
     QUESTION,
     QUESTIONS,
@@ -47,6 +51,7 @@ class ServeApp(FastAPI):
 
     service: Service
     gate: Gate
+    hub: Hub | None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer."""
@@ -78,6 +83,11 @@ def create_app(settings: ServeSettings | None = None) -> FastAPI:
     _add_errors(app)
     _add_posts(app, service)
     _add_gets(app, service)
+    app.hub, calls = None, Calls()
+    if settings.live_sessions:
+        bounds = LiveSettings(max_sessions=settings.live_sessions, max_viewers=settings.live_viewers)
+        app.hub = calls.hub = Hub(Offer(), bounds)
+        app.router.routes.extend(live_routes(app.hub, host=settings.host, token=token))
     if token is not None:
         _document_token(app)
     app.gate = Gate(
@@ -89,6 +99,7 @@ def create_app(settings: ServeSettings | None = None) -> FastAPI:
         timeout_s=settings.request_timeout_s,
         shortcuts=_shortcuts(service),
         paths=frozenset(getattr(route, "path", "") for route in app.routes),
+        told=calls.answered,
     )
     return app
 
@@ -103,7 +114,8 @@ def run(settings: ServeSettings) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     assert isinstance(app, ServeApp)
     watching = asyncio.create_task(app.service.watch())
-    yield
+    async with contextlib.nullcontext() if app.hub is None else running(app.hub):
+        yield
     watching.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await watching

@@ -20,6 +20,8 @@ LOG = logging.getLogger("metalore.serve")
 
 OPEN = frozenset({"/healthz", "/readyz"})
 """Paths that need no token: who asks whether a service lives has none."""
+OPEN_BELOW = "/live"
+"""Likewise whatever lies below: a browser sends no token with a page; what the page shows, it asks for with one."""
 _CLOSE_BEYOND = 8
 """A connection on which so many times the limit is still to come is closed."""
 
@@ -46,6 +48,7 @@ class Gate:
         timeout_s: for reading and answering a request.
         shortcuts: from path to what answers a POST with its body, in JSON.
         paths: that are counted by name.
+        told: is told about every answer: method, path, status and seconds.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class Gate:
         timeout_s: float,
         shortcuts: dict[str, Shortcut],
         paths: frozenset[str],
+        told: Callable[[str, str, int, float], None] = lambda *answer: None,
     ) -> None:
         self._app, self._metrics, self._paths, self._shortcuts = app, metrics, paths, shortcuts
+        self._told = told
         self._expected = None if token is None else b"Bearer " + token.encode()
         self._most_bytes, self._larger, self._timeout_s = most_bytes, larger, timeout_s
 
@@ -88,7 +93,9 @@ class Gate:
         finally:
             path = scope["path"] if scope["path"] in self._paths else "other"
             method = scope["method"] if scope["method"] in ("GET", "POST") else "other"
-            self._metrics.answered(method, path, answer.status, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._metrics.answered(method, path, answer.status, seconds)
+            self._told(method, path, answer.status, seconds)
 
     async def _pass(self, scope: Scope, body: _Body, answer: _Answer) -> None:
         self._check_token(scope)
@@ -99,7 +106,8 @@ class Gate:
             await answer.json(await shortcut(await body.whole()))
 
     def _check_token(self, scope: Scope) -> None:
-        if self._expected is None or scope["path"] in OPEN:
+        path = scope["path"]
+        if self._expected is None or path in OPEN or path == OPEN_BELOW or path.startswith(f"{OPEN_BELOW}/"):
             return
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         if not hmac.compare_digest(given, self._expected):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging.config
+import socket
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
@@ -14,6 +18,9 @@ from metalore.serve.errors import MEDIA_TYPE, Problem
 from metalore.serve.settings import ServeSettings
 
 _MOST_HEAD_BYTES = 65_536
+_MOST_MESSAGE_BYTES = 16_384
+"""Of what a page sends over its WebSocket."""
+_NOT_STARTED = 3
 
 
 class CarefulProtocol(HttpToolsProtocol):
@@ -89,27 +96,53 @@ def protocol_of(settings: ServeSettings) -> type[CarefulProtocol]:
     return type("LimitedProtocol", (CarefulProtocol,), limits)
 
 
-def log_to_stderr() -> None:
+def log_to_stderr(uvicorn_level: str = "INFO") -> None:
     """What the service and uvicorn say; uvicorn's line for each request is left out."""
     logging.config.dictConfig(_LOG)
+    logging.getLogger("uvicorn").setLevel(uvicorn_level)
 
 
-def run_server(app: Any, settings: ServeSettings) -> None:
-    """Serve an app until interrupted."""
+def run_server(app: Any, settings: ServeSettings, ready: Callable[[int], None] = lambda port: None) -> None:
+    """Serve an app until interrupted.
+
+    Args:
+        app: what is served.
+        settings: limits and address.
+        ready: is told the port as soon as the app can be reached.
+    """
     _allow_connections(settings.max_connections)
     gc.freeze()  # what was loaded stays; looking through it again and again would hold requests up
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         http=protocol_of(settings),
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=_MOST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
         access_log=False,
         server_header=False,
         timeout_keep_alive=max(1, round(settings.keep_alive_s)),
         timeout_graceful_shutdown=max(1, round(settings.request_timeout_s)),
         log_config=None,
     )
+    server = _TellingServer(config, ready)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(_NOT_STARTED)
+
+
+class _TellingServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and tell where."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready(self.servers[0].sockets[0].getsockname()[1])
 
 
 def _allow_connections(count: int) -> None:

@@ -55,6 +55,8 @@ class ServeSettings(Settings):
     keep_alive_s: Positive = Field(15.0, description="An idle connection is closed after so many s.")
     reload_s: NonNegative = Field(2.0, description="How often the checkpoint is looked at, s; 0: never.")
     threads: int = Field(1, ge=1, description="Threads of torch.")
+    live_sessions: int = Field(2, ge=0, description="Cities that the page at `/live` may run at once; 0: no such page.")
+    live_viewers: int = Field(32, ge=1, description="Pages that may look at them.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None, **given: Any) -> Self:

@@ -10,7 +10,7 @@ import pytest
 
 from metalore.autoscale import RESOURCES, AutoscaleError, Decision, Reason, Usage
 from metalore.autoscale.simulated import ASSUMED_EFFICIENCY, SimulatedCity
-from metalore.scenario import Scenario, load
+from metalore.scenario import Event, Scenario, load
 from metalore.telemetry import as_array, record
 from metalore.world import World
 
@@ -62,6 +62,39 @@ def test_rows_are_those_of_a_recording(tmp_path: Path) -> None:
     np.testing.assert_array_equal(usage.others["latency_ms"], values[..., 1])
     assert usage.times.tolist() == [0, 20, 40, 60, 80]
     assert city.now() == 100
+
+
+def test_an_interval_can_be_run_step_by_step() -> None:
+    whole, stepwise = city_of()[0], city_of()[0]
+    row = whole.advance()
+    stepped = [stepwise.step() for _ in range(20)]
+    assert stepped[:-1] == [None] * 19
+    assert stepped[-1] is not None
+    for name, values in row.items():
+        np.testing.assert_array_equal(stepped[-1][name], values)
+    assert stepwise.usage().used.tolist() == whole.usage().used.tolist()
+
+
+def test_it_goes_on_in_another_scenario_as_if_nothing_had_happened_but_what_is_new_there() -> None:
+    scenario = load("city-30", max_steps=400)
+    assert scenario.city is not None
+    crowd = Event(name="crowd", zone="arena", from_s=130.0, duration_s=200.0, lead_s=0.0, pull=1.0, request_factor=9.0)
+    other = scenario.model_copy(
+        update={"city": scenario.city.model_copy(update={"events": (*scenario.city.events, crowd)})}
+    )
+    (same, _), (calm, _), (crowded, _) = (city_of(scenario, interval_s=60.0) for _ in range(3))
+    for city in (same, calm, crowded):
+        for _ in range(90):  # in the middle of an interval
+            city.step()
+    calm.go_on_in(scenario)
+    world = crowded.go_on_in(other)
+    rows = [[city.advance() for _ in range(4)] for city in (same, calm, crowded)]
+    for name, values in rows[0][-1].items():
+        np.testing.assert_array_equal(rows[1][-1][name], values)
+    arena = same.zones.index("arena")
+    np.testing.assert_array_equal(rows[2][0]["requests"], rows[0][0]["requests"])  # before it begins
+    assert rows[2][2]["requests"][arena] > 3 * rows[0][2]["requests"][arena]
+    assert float(world.t[0]) == crowded.now()
 
 
 def test_sizes_take_effect_in_the_world() -> None:

@@ -14,12 +14,12 @@ from cli.calling import call, refusal
 
 from metalore.autoscale import comparison
 from metalore.autoscale.comparison import MEASURES, Plan, Run, candidate, compare, run_demand
-from metalore.cli._forecasts import _panel, forecaster_of
 from metalore.cli.autoscale import safety_of
 from metalore.forecast import Panel, Split, make_forecaster
 from metalore.forecast.checkpoint import save_forecaster
 from metalore.policies import make_policy
 from metalore.scenario import load
+from metalore.serve.autoscaling import _panel, forecaster_of
 from metalore.telemetry import record
 
 DAYS = 600 / 86_400

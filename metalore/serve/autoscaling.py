@@ -1,4 +1,4 @@
-"""Forecasts for autoscaling: a kept forecaster, or one fitted to the history, in the form that recommenders take."""
+"""Forecasts for autoscaling: a kept forecaster, or one fitted to what was seen, in the form that recommenders take."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def forecaster_of(source: str, plan: Plan) -> Callable[[Usage], StreamedForecast
     from metalore.forecast.registry import forecaster_of as unfitted
 
     if Path(source).is_dir():
-        return lambda history: StreamedForecast(_loaded(source), history)
+        return lambda history: StreamedForecast(loaded(source), history)
     unfitted(source)  # refuses now what cannot be
     lead_s = plan.interval_s + plan.delay_s + plan.safety.cooldown_up_s
     horizons = range(1, max(1, round(np.ceil(lead_s / plan.interval_s))) + 1)
-    return lambda history: StreamedForecast(_fitted(source, history, horizons, plan.scenario), history)
+    return lambda history: StreamedForecast(fitted(source, history, horizons, plan.scenario), history)
 
 
-def _loaded(folder: str) -> Stream:
+def loaded(folder: str) -> Stream:
     from metalore.forecast.checkpoint import load_forecaster
     from metalore.forecast.stream import Stream
 
     return Stream(load_forecaster(folder))
 
 
-def _fitted(source: str, history: Usage, horizons: Sequence[int], scenario: Scenario) -> Stream:
+def fitted(source: str, history: Usage, horizons: Sequence[int], scenario: Scenario) -> Stream:
     from metalore.forecast import ForecastError, Split
     from metalore.forecast.registry import forecaster_of as unfitted
     from metalore.forecast.stream import Stream

@@ -1,0 +1,127 @@
+"""`metalore live`: a city in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from metalore.serve.live.wishes import Offer
+
+ScenarioName = Annotated[str, typer.Option("--scenario", metavar="SCENARIO", help="A built-in name or a TOML file.")]
+Split = Annotated[
+    str, typer.Option("--split", metavar="NAME|DIR", help="Splits bandwidth and compute; also a trained policy.")
+]
+Recommender = Annotated[
+    str, typer.Option("--recommender", metavar="NAME", help="Sizes zones, like hpa:target=0.6; static: nothing does.")
+]
+Forecaster = Annotated[
+    str, typer.Option("--forecaster", metavar="DIR|NAME", help="A kept forecaster, or one that is fitted on the way.")
+]
+RivalSplit = Annotated[
+    str | None, typer.Option("--rival-split", metavar="NAME|DIR", help="Of the same city beside it.")
+]
+RivalRecommender = Annotated[str | None, typer.Option("--rival-recommender", metavar="NAME", help="Likewise.")]
+Speed = Annotated[float, typer.Option("--speed", metavar="X", help="Simulated seconds in a second.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="S", help="Of everything random.")]
+Day = Annotated[int, typer.Option("--day", metavar="D", help="Day on which a city begins; 0 is Monday.")]
+Hour = Annotated[float, typer.Option("--hour", metavar="H", help="Hour of that day.")]
+Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+Port = Annotated[int, typer.Option("--port", help="Port to listen on; 0: a free one.")]
+Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")]
+Paused = Annotated[bool, typer.Option("--paused", help="Wait for the play button.")]
+
+
+def live(
+    scenario: ScenarioName = "city-30",
+    split: Split = "backlog-proportional",
+    recommender: Recommender = "forecast",
+    forecaster: Forecaster = "last-value",
+    rival_split: RivalSplit = None,
+    rival_recommender: RivalRecommender = None,
+    speed: Speed = 30.0,
+    seed: Seed = 0,
+    day: Day = 0,
+    hour: Hour = 8.0,
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    open_page: Open = True,
+    paused: Paused = False,
+) -> None:
+    """Show a city that lives, and steer it, in the browser.
+
+    The page shows zones, users, sensors, queues, ages, forecasts, and every
+    decision with its reason; it can be paused, sped up, disturbed, and run under
+    two policies side by side. It needs nothing from outside this machine.
+
+    [bold]Examples[/bold]
+
+        metalore live
+
+        metalore live --speed 60 --rival-recommender hpa
+
+        metalore live --scenario my-city.toml --forecaster kept/stgnn --port 0 --no-open
+    """
+    from metalore.serve.live.application import PATH, create_live_app
+    from metalore.serve.live.hub import LiveSettings
+    from metalore.serve.server import log_to_stderr, run_server
+    from metalore.serve.settings import ServeSettings
+
+    offer = offer_of(scenario, forecaster, split, rival_split, wishes={
+        "seed": seed, "day": day, "hour": hour,
+        "side": {"split": split, "recommender": recommender},
+        "rival": _rival(split, recommender, rival_split, rival_recommender),
+    })  # fmt: skip
+    settings = ServeSettings(host=host, port=port)
+    app = create_live_app(offer, LiveSettings(speed=speed, playing=not paused), host)
+
+    def ready(port: int) -> None:
+        address = f"http://{'[' + host + ']' if ':' in host else host}:{port}{PATH}"
+        typer.echo(f"The city is at {address} (Ctrl-C ends it)")
+        if open_page:
+            import webbrowser
+
+            webbrowser.open(address)
+
+    log_to_stderr("WARNING")
+    run_server(app, settings, ready)
+
+
+def _rival(
+    split: str, recommender: str, rival_split: str | None, rival_recommender: str | None
+) -> dict[str, str] | None:
+    if rival_split is None and rival_recommender is None:
+        return None
+    return {"split": rival_split or split, "recommender": rival_recommender or recommender}
+
+
+def offer_of(scenario: str, forecaster: str, *splits: str | None, wishes: dict[str, Any]) -> Offer:
+    """What is built in, and what the options name: a scenario's file, a kept forecaster, trained policies.
+
+    Raises:
+        ValueError: one of them cannot be.
+    """
+    from metalore.serve.live.wishes import Offer, Wishes
+
+    known = Offer()
+    if forecaster not in known.forecasters and not Path(forecaster).is_dir():
+        from metalore.forecast.registry import forecaster_of
+
+        forecaster_of(forecaster)  # refuses now what cannot be
+    trained = {text: _trained(text) for text in splits if text is not None and Path(text).is_dir()}
+    offer = Offer(
+        scenarios={scenario: scenario} | dict(known.scenarios),
+        forecasters={forecaster: forecaster} | dict(known.forecasters),
+        splits=trained,
+        wishes=Wishes(scenario=scenario, forecaster=forecaster, **wishes),
+    )
+    offer.check(offer.wishes)
+    return offer
+
+
+def _trained(folder: str) -> Any:
+    from metalore.learn import load_policy
+
+    return lambda scenario: load_policy(folder, scenario)
