@@ -23,6 +23,7 @@ MARKS = {FINE: "ok", ABSENT: "--", NOTE: "!", BROKEN: "XX"}
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "agents": ("cli", "learn"),
+    "agents train --engine rllib": ("cli", "learn", "multi", "ray"),
     "autoscale": ("cli",),
     "autoscale --actuator kubernetes": ("cli", "kubernetes"),
     "autoscale --drift": ("cli", "drift"),
@@ -34,6 +35,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "evaluate FOLDER": ("cli", "learn"),
     "forecast": ("cli", "forecast"),
     "intent": ("cli", "intent"),
+    "live": ("cli", "serve"),
     "record": ("cli",),
     "reproduce": ("cli", "learn"),
     "scenarios": ("cli",),
@@ -53,7 +55,7 @@ PROGRAMS = {
     "espeak-ng": ("speaks the sentences of made media", "tools/install-espeak, or apt-get install espeak-ng"),
     "prometheus": ("tests of monitoring", "tools/install-prometheus, or apt-get install prometheus"),
     "promtool": ("tests of monitoring", "comes with prometheus"),
-    "chromium": ("tests of the live page", "apt-get install chromium"),
+    "chromium": ("tests of the live page", "tools/install-chromium, or apt-get install chromium"),
     "ffmpeg": ("films; imageio-ffmpeg brings one of its own", "apt-get install ffmpeg"),
     "wrk": ("benchmarks/serving.py", "apt-get install wrk"),
 }

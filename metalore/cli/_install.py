@@ -14,7 +14,8 @@ CORE = "core"
 """What an install without extras brings."""
 ROOT = Path(__file__).parents[2]
 """Of a checkout."""
-MODULES = {"grafana-foundation-sdk": "grafana_foundation_sdk", "import-linter": "importlinter", "pillow": "PIL",
+MODULES = {"grafana-foundation-sdk": "grafana_foundation_sdk", "griffelib": "griffe", "import-linter": "importlinter",
+           "mkdocs-material": "material", "pillow": "PIL",
            "pyyaml": "yaml", "scikit-learn": "sklearn"}  # fmt: skip
 """Modules of packages, where they are called otherwise."""
 BROUGHT = {"starlette": "fastapi", "httpx2": "lightkube", "imageio_ffmpeg": "imageio"}
