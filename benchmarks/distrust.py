@@ -23,9 +23,9 @@ from metalore.autoscale import Safety
 from metalore.autoscale.comparison import Plan, candidate, run, run_demand
 from metalore.autoscale.controller import Tick
 from metalore.autoscale.drift import ALARM, Drift
-from metalore.cli._forecasts import forecaster_of
 from metalore.policies import make_policy
 from metalore.scenario import load
+from metalore.serve.autoscaling import forecaster_of
 
 DRIFT = Drift()
 BROKEN = slice(240, 360)

@@ -14,6 +14,7 @@ import numpy as np
 from metalore.autoscale.agents.features import DEFAULT, RECENT, Look, Observer, smoothed_error
 from metalore.autoscale.agents.ranges import Ranges
 from metalore.autoscale.agents.reward import Happened, Reward
+from metalore.autoscale.drift import Drift
 from metalore.fluid import Demand, FluidError, Outcome
 from metalore.fluid.ahead import Ahead, forecasts_of
 from metalore.fluid.disturbances import Course, Disturbances
@@ -177,6 +178,8 @@ class ZoneCore:
         self.seeds, self.episodes = np.zeros(e, np.int64), np.full(e, -1)
         self._recent = np.full((e, z, settings.recent, len(RECENT)), np.nan)
         self._error = np.zeros((e, z))
+        self._drift = Drift() if "distrust" in settings.features else None
+        self._errors = np.full((self._drift.window if self._drift else 0, e, z), np.nan)
         n = settings.intervals
         self._factor, self._up = np.ones((n, e, z)), np.ones((n, e, z), bool)
         self._announced, self._age, self._bias = np.ones((n, e, z)), np.zeros((n, e), np.int64), np.ones((e, z))
@@ -232,6 +235,7 @@ class ZoneCore:
         for i, e in enumerate(chosen):
             self._begin(int(e), rngs[i])
         self.t[chosen], self._error[chosen], self._recent[chosen], self.offload[chosen] = 0, 0.0, np.nan, 0.0
+        self._errors[:, chosen] = np.nan
         self._look_ahead(chosen)
         return self.observe()[chosen]
 
@@ -331,6 +335,11 @@ class ZoneCore:
         self._recent = np.concatenate([self._recent[:, :, 1:], row[:, :, None]], axis=2)
         expected = self._forecast[:, :, 0, :3, 0]
         self._error = smoothed_error(self._error, outcome.used[..., :3], expected, self.observer.most)
+        if self._drift is not None:
+            rows = (outcome.used[..., :3], expected, self._forecast[:, :, 0, :3, 1], self.given)
+            new = self._drift.error(*(values.reshape(-1, 3) for values in rows))
+            errors = self._drift.kept(self._errors.reshape(len(self._errors), -1), new)
+            self._errors = errors.reshape(self._errors.shape)
 
     def _look_ahead(self, chosen: np.ndarray) -> None:
         at = np.minimum(self.t[chosen], self.settings.intervals - 1)
@@ -354,6 +363,12 @@ class ZoneCore:
         """Recent telemetry, newest last, [e, z, k, 5]; NaN before the first interval."""
         return self._recent
 
+    def distrust(self) -> np.ndarray | None:
+        """Of the zones' forecasts, [e, z], if agents are shown it."""
+        if self._drift is None:
+            return None
+        return self._drift.distrust(self._errors.reshape(len(self._errors), -1)).reshape(self.shape)
+
     def observe(self) -> np.ndarray:
         """Features, float32 [e, z, f]."""
         at = np.minimum(self.t, self.settings.intervals - 1), np.arange(self.shape[0])
@@ -366,6 +381,7 @@ class ZoneCore:
             forecast=self._forecast,
             recent=self._recent,
             error=self._error,
+            distrust=self.distrust(),
             week_s=np.broadcast_to(self.zones.demand.week_s(rows)[:, None], self.shape),
             announced=np.maximum(planned, self._announced[at]),
             budget=np.broadcast_to(part[:, None], self.shape),

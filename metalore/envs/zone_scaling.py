@@ -53,6 +53,7 @@ class ZoneScalingEnv(gymnasium.Env[np.ndarray, Any]):
     | `allocation` | 3 | given |
     | `telemetry` | 5 per recent interval | used cores, memory, bandwidth; latency; part of jobs lost |
     | `error` | 1 | recent error of forecasts one interval ahead |
+    | `distrust` | 1 | of forecasts, by a drift detector (`metalore.autoscale.Drift`; some 20 us a zone) |
     | `calendar` | 3 | sine and cosine of the time of day, weekend |
     | `announced` | 1 | what a planned event multiplies requests by, as log2 / 4 |
     | `budget` | 1 | part of the city's budget that is given out |

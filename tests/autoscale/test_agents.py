@@ -117,6 +117,7 @@ def look() -> Look:
         forecast=forecast,
         recent=np.array([[np.nan] * 5, [0.2, 256.0, 10.0, 1e9, 0.25]]),
         error=np.array(0.3),
+        distrust=np.array(0.6),
         week_s=np.array(5 * 86_400.0 + 6 * 3600.0),
         announced=np.array(4.0),
         budget=np.array(0.8),
@@ -132,9 +133,11 @@ def test_features_by_hand() -> None:
     expected = [
         *(0.5, 0.5, 0.25, 0.25, 1.0, 1.0, 0.5, 2.0),
         *(0.25, 0.25, 0.1),
+        *(0.4, 0.5, 0.5, 3.0, 3.0, 3.75),  # used and expected, as parts of what is given
         *(0.75, 0.75, 0.375, 0.375, 1.5, 1.5, 0.75, 3.0),
         *(0, 0, 0, 0, 0, 0.1, 0.125, 0.05, 4.0, 0.25),
         0.3,
+        0.6,
         *(1.0, 0.5, 1.0),
         0.5,
         0.8,

@@ -23,6 +23,7 @@ FEATURES = (
     "quantiles",
     "telemetry",
     "error",
+    "distrust",
     "calendar",
     "announced",
     "budget",
@@ -46,6 +47,7 @@ class Look:
         forecast: of cores, MB, Mbit/s, ms, by horizon and quantile, NaN where there is none, [..., h, 4, q].
         recent: columns of :data:`RECENT`, NaN where not known, [..., k, 5].
         error: recent error of forecasts one interval ahead, in parts of the most that can be given, [...].
+        distrust: of the zone's forecast, from 0 to 1 (:class:`metalore.autoscale.Drift`), [...].
         week_s: time of the week, s, [...].
         announced: what a planned event multiplies requests by; 1: none, [...].
         budget: part of the shared budget that is given out, [...].
@@ -56,6 +58,7 @@ class Look:
     forecast: np.ndarray | None = None
     recent: np.ndarray | None = None
     error: np.ndarray | None = None
+    distrust: np.ndarray | None = None
     week_s: np.ndarray | None = None
     announced: np.ndarray | None = None
     budget: np.ndarray | None = None
@@ -118,6 +121,7 @@ class Observer:
             "load": 6,
             "telemetry": len(RECENT) * self.recent,
             "error": 1,
+            "distrust": 1,
             "calendar": 3,
             "announced": 1,
             "budget": 1,
@@ -165,6 +169,9 @@ class Observer:
 
     def _error(self, look: Look) -> np.ndarray:
         return _there(look.error, "error of forecasts")[..., None]
+
+    def _distrust(self, look: Look) -> np.ndarray:
+        return _there(look.distrust, "distrust of forecasts")[..., None]
 
     def _calendar(self, look: Look) -> np.ndarray:
         week_s = _there(look.week_s, "time of the week")

@@ -11,10 +11,12 @@ import numpy as np
 
 from metalore.autoscale.agents.features import RECENT, Look, smoothed_error
 from metalore.autoscale.agents.policy import AgentPolicy
+from metalore.autoscale.drift import Drift
 from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.model import RESOURCES, Reason, Seen, amount, title
 from metalore.autoscale.recommender import Advice, Recommender, State
 
+_DRIFT = "drift/"
 LEVELS = (0.5, 0.9)
 """Of forecasts that agents look at."""
 
@@ -57,11 +59,13 @@ class TrainedAgent(Recommender):
             )
         forecast = self._forecast(seen)
         state = self._compared(seen, state)
+        drift = self._drifted(seen, state)
         look = Look(
             given=seen.allocated,
             forecast=forecast,
             recent=self._recent(seen),
             error=state["error"],
+            distrust=drift.get("distrust", np.zeros(len(seen.allocated))),
             week_s=np.full(len(seen.allocated), self.clock_s + seen.now_s),
             announced=np.ones(len(seen.allocated)),
             budget=np.zeros(len(seen.allocated)),
@@ -72,8 +76,17 @@ class TrainedAgent(Recommender):
         inside = np.clip(levels + moves, 0, policy.ranges.top)
         wanted = np.where(moves == 0, seen.allocated, policy.ranges.amounts(inside))
         expected = forecast[:, 0, : len(RESOURCES), 0]
-        return Advice(wanted, tuple(_reason(*row) for row in zip(moves, wanted, strict=True)), dict(state) | {
-            "expected": expected, "expected_at": np.array(seen.now_s)})  # fmt: skip
+        reasons = tuple(_reason(*row) for row in zip(moves, wanted, strict=True))
+        kept = {"expected": expected, "expected_at": np.array(seen.now_s)}
+        return Advice(wanted, reasons, dict(state) | kept | {_DRIFT + name: array for name, array in drift.items()})
+
+    def _drifted(self, seen: Seen, state: State) -> State:
+        """What the drift detector knows now, if the agent is shown its distrust."""
+        if "distrust" not in self.policy.observer.features:
+            return {}
+        known = {name.removeprefix(_DRIFT): array for name, array in state.items() if name.startswith(_DRIFT)}
+        managed = np.ones(len(RESOURCES), bool)
+        return Drift().observed(seen, managed, known or Drift().begin(seen.usage.zones))
 
     def _forecast(self, seen: Seen) -> np.ndarray:
         """[z, h, 4, q], NaN where there is none; latency is not forecast for autoscaling."""

@@ -17,7 +17,7 @@ from metalore.envs.zone_core import ZoneCore, ZoneSettings
 from metalore.fluid import Demand, FluidZones
 from metalore.learn.zones.evaluation import agent_decides, evaluate_zones, holds, keeps, recommends, run_zones
 
-SEEN = ("forecast", "quantiles", "allocation", "telemetry", "error")
+SEEN = ("forecast", "quantiles", "allocation", "load", "telemetry", "error", "distrust")
 
 
 def core_of(demand: Demand, num_envs: int = 4, single: bool = True, **settings: Any) -> ZoneCore:
@@ -84,7 +84,9 @@ class Spy(Recommender):
 
 def test_the_autoscaler_sees_what_the_environment_shows(demand: Demand, tmp_path: Path) -> None:
     """The same agent, once in the environment and once as a recommender, wants the same in every turn."""
-    core = core_of(demand, 1, single=False, features=SEEN, horizons=(1, 3), recent=2, latency_ahead=False)
+    broken = {"bias_sd": 1.5}  # so that there is something to distrust
+    core = core_of(demand, 1, single=False, features=SEEN, horizons=(1, 3), recent=2, latency_ahead=False,
+                   disturbances=broken)  # fmt: skip
     agent = random_agent(core)
     agent.save(tmp_path)
     spy = Spy(TrainedAgent(str(tmp_path)))
@@ -96,6 +98,7 @@ def test_the_autoscaler_sees_what_the_environment_shows(demand: Demand, tmp_path
         core.step(moves)
         seen = core.observe()
     assert len({tuple(wanted.ravel()) for wanted in spy.said}) > 1
+    assert core.distrust().max() > 0
 
 
 def test_an_agent_moves_by_a_step_within_its_range(demand: Demand) -> None:
