@@ -89,34 +89,34 @@ def judge(args: argparse.Namespace) -> None:
     seen = ZoneSettings().updated(**PRESETS["dqn"].environment, part=TEST_PART)
     core = ZoneCore(FluidZones(one_zone(), 64, single=True), seen)
     if "one-zone" in args.what:
-        compare("one-zone", core, [*dqn, *RULES, *statics, *with_bands], dqn[0], args.out)
+        compare("one-zone", core, [*dqn, *RULES, *statics, *with_bands], dqn[0], args)
     recorded = Demand.recorded(args.recording)
     settings = ZoneSettings().updated(
         **PRESETS["shared"].environment | CITY, forecast=str(args.forecaster), part=TEST_PART
     )
     core = ZoneCore(FluidZones(recorded, args.episodes), settings)
     if "city" in args.what:
-        compare("city", core, [shared, *RULES, *with_bands], shared, args.out)
+        compare("city", core, [shared, *RULES, *with_bands], shared, args)
     if "parts" in args.what:
         parts = [str(args.agents / name / "seed-1") for name in ("mixed", "local", "global", "nomask", "independent")]
         blind = str(args.agents / "noforecast" / "seed-1")
         table = run(core, parts) + run(
             ZoneCore(FluidZones(recorded, args.episodes), settings.updated(forecast="none")), [blind]
         )
-        show("parts", pd.concat(table, ignore_index=True), parts[0], args.out)
+        show("parts", pd.concat(table, ignore_index=True), parts[0], args)
     if "hard" in args.what:
         hard = settings.updated(disturbances=vars(Disturbances.hard()))
         core = ZoneCore(FluidZones(recorded, args.episodes), hard)
-        compare("hard", core, [shared, f"safe {shared}", *RULES, *with_bands], f"safe {shared}", args.out)
+        compare("hard", core, [shared, f"safe {shared}", *RULES, *with_bands], f"safe {shared}", args)
     if "elsewhere" in args.what and args.elsewhere:
         new = settings.updated(forecast=str(args.elsewhere_forecaster))
         core = ZoneCore(FluidZones(Demand.recorded(args.elsewhere), max(args.episodes // 4, 2)), new)
-        compare("elsewhere", core, [shared, *RULES, *with_bands], shared, args.out)
+        compare("elsewhere", core, [shared, *RULES, *with_bands], shared, args)
 
 
-def compare(name: str, core: ZoneCore, who: Sequence[str], reference: str, out: Path | None) -> None:
+def compare(name: str, core: ZoneCore, who: Sequence[str], reference: str, args: argparse.Namespace) -> None:
     """One table."""
-    show(name, pd.concat(run(core, who), ignore_index=True), reference, out)
+    show(name, pd.concat(run(core, who), ignore_index=True), reference, args)
 
 
 def run(core: ZoneCore, who: Sequence[str]) -> list[pd.DataFrame]:
@@ -137,8 +137,10 @@ def decider(name: str, core: ZoneCore) -> MakeDecider:
     return decider_of(name, agent, core)
 
 
-def show(name: str, table: pd.DataFrame, reference: str, out: Path | None) -> None:
-    """Means, differences to the reference, and a file with a row per episode."""
+def show(name: str, table: pd.DataFrame, reference: str, args: argparse.Namespace) -> None:
+    """Means, differences to the reference, and a file with a row per episode. Agents are called by their folders."""
+    table["candidate"] = table["candidate"].str.replace(f"{args.agents}/", "")
+    reference = reference.replace(f"{args.agents}/", "")
     print(f"\n{name}: means over {table['environment'].nunique()} episodes")
     known = {who: rows.sort_values("environment") for who, rows in table.groupby("candidate", sort=False)}
     means = {who: {m: bootstrap_mean(rows[m].to_numpy())[0] for m in SHOWN} for who, rows in known.items()}
@@ -150,9 +152,9 @@ def show(name: str, table: pd.DataFrame, reference: str, out: Path | None) -> No
             print(
                 f"  {who:40s} " + "  ".join(f"{m} {v:+.4f} [{lo:+.4f}, {hi:+.4f}]" for m, (v, lo, hi) in found.items())
             )
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        table.to_csv(out / f"{name}.csv", index=False)
+    if args.out is not None:
+        args.out.mkdir(parents=True, exist_ok=True)
+        table.to_csv(args.out / f"{name}.csv", index=False)
 
 
 def main() -> None:
