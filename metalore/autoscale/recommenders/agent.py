@@ -25,8 +25,8 @@ LEVELS = (0.5, 0.9)
 class TrainedAgent(Recommender):
     """Each zone's sizes moved by at most a step, as a trained agent wants it.
 
-    Sizes between levels count as the next higher one, and those beyond the agent's range as its end: from there it goes
-    on step by step. What the agent looks at and nobody knows here is shown as zeros.
+    Sizes between levels count as the next higher one. Those beyond the agent's range, where it never was, are brought to
+    its end. What the agent looks at and nobody knows here is shown as zeros.
 
     Attributes:
         folder: of `metalore agents train`.
@@ -61,7 +61,7 @@ class TrainedAgent(Recommender):
         state = self._compared(seen, state)
         drift = self._drifted(seen, state)
         look = Look(
-            given=seen.allocated,
+            given=np.clip(seen.allocated, policy.ranges.least, policy.ranges.most),
             forecast=forecast,
             recent=self._recent(seen),
             error=state["error"],
@@ -74,7 +74,8 @@ class TrainedAgent(Recommender):
         levels = policy.ranges.levels(seen.allocated)
         moves = policy.moves(policy.observer(look), policy.ranges.mask(levels))
         inside = np.clip(levels + moves, 0, policy.ranges.top)
-        wanted = np.where(moves == 0, seen.allocated, policy.ranges.amounts(inside))
+        beyond = (seen.allocated < policy.ranges.least) | (seen.allocated > policy.ranges.most)
+        wanted = np.where((moves == 0) & ~beyond, seen.allocated, policy.ranges.amounts(inside))
         expected = forecast[:, 0, : len(RESOURCES), 0]
         reasons = tuple(_reason(*row) for row in zip(moves, wanted, strict=True))
         kept = {"expected": expected, "expected_at": np.array(seen.now_s)}

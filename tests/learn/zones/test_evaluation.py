@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from metalore.autoscale import Advice, Recommender, Seen, make_recommender
+from metalore.autoscale import Advice, Recommender, Seen, Usage, make_recommender
 from metalore.autoscale.agents.policy import AgentPolicy
 from metalore.autoscale.agents.ranges import MOVES
 from metalore.autoscale.recommenders.agent import TrainedAgent
@@ -111,3 +111,13 @@ def test_an_agent_moves_by_a_step_within_its_range(demand: Demand) -> None:
         core.step(moves)
         np.testing.assert_array_equal(core.levels, before + moves)  # nothing was refused
         seen = core.observe()
+
+
+def test_sizes_beyond_its_range_are_brought_to_its_end(demand: Demand, tmp_path: Path) -> None:
+    core = core_of(demand, 1, single=False, features=SEEN, latency_ahead=False)
+    layers = [(np.zeros((len(MOVES), core.observer.size), np.float32), np.eye(len(MOVES), dtype=np.float32)[13])]
+    AgentPolicy(layers, "tanh", core.observer, core.ranges).save(tmp_path)  # keeps whatever it sees
+    usage = Usage(np.array([0.0]), ("a", "b"), np.ones((1, 2, 3)), 60.0)
+    allocated = np.array([[33.0, 1e5, 100.0], [0.01, 512.0, 100.0]])
+    wanted = TrainedAgent(str(tmp_path)).recommend(Seen(60.0, usage, None, allocated, 60.0), {}).wanted
+    np.testing.assert_allclose(wanted, [[2.0, 2048.0, 100.0], [0.1, 512.0, 100.0]])
