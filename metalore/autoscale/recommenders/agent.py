@@ -25,8 +25,8 @@ LEVELS = (0.5, 0.9)
 class TrainedAgent(Recommender):
     """Each zone's sizes moved by at most a step, as a trained agent wants it.
 
-    Sizes between levels count as the next higher one. Those beyond the agent's range, where it never was, are brought to
-    its end. What the agent looks at and nobody knows here is shown as zeros.
+    Sizes between levels count as the next higher one. Those beyond the agent's range, where it never was, are brought
+    to its end. What the agent looks at and nobody knows here is shown as zeros.
 
     Attributes:
         folder: of `metalore agents train`.
