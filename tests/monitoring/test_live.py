@@ -29,6 +29,7 @@ from metalore.autoscale import (
     Applied,
     Controller,
     Decision,
+    Drift,
     Forecasts,
     Logic,
     Safety,
@@ -104,7 +105,7 @@ class Loop:
         self._random, self._forecasts, self.silent = np.random.default_rng(1), None, False
         rule = make_recommender("hpa")
         controller = Controller(
-            Logic(make_recommender("forecast"), rule, safety), Zones(), self._observe, SystemClock(),
+            Logic(make_recommender("forecast"), rule, safety, Drift()), Zones(), self._observe, SystemClock(),
             interval_s=1.0, forecast=self._forecast, report=self.metrics.report,
         )  # fmt: skip
         self.turn = controller.tick

@@ -79,6 +79,8 @@ def _leading(link: str, page: str, needed: set[str]) -> str:
         return link  # the strict build says that it leads nowhere
     if new.startswith(FOLDER):
         needed.add(there)
+    if there == "README.md":  # the page that takes its place has other headings
+        mark = anchor = ""
     return posixpath.relpath(new, posixpath.dirname(page) or ".") + mark + anchor
 
 

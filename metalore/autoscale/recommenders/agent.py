@@ -16,6 +16,8 @@ from metalore.autoscale.errors import AutoscaleError
 from metalore.autoscale.model import RESOURCES, Reason, Seen, amount, title
 from metalore.autoscale.recommender import Advice, Recommender, State
 
+LEAST_CHANGE = 0.05
+"""Part of what there is by which sizes change at least: safety does not make smaller changes."""
 _DRIFT = "drift/"
 LEVELS = (0.5, 0.9)
 """Of forecasts that agents look at."""
@@ -26,7 +28,7 @@ class TrainedAgent(Recommender):
     """Each zone's sizes moved by at most a step, as a trained agent wants it.
 
     Sizes between levels count as the next higher one. Those beyond the agent's range, where it never was, are brought
-    to its end. What the agent looks at and nobody knows here is shown as zeros.
+    to its end. A move is by as many levels as make :data:`LEAST_CHANGE`, mostly one. What the agent looks at and nobody knows here is shown as zeros.
 
     Attributes:
         folder: of `metalore agents train`.
@@ -73,7 +75,8 @@ class TrainedAgent(Recommender):
         )
         levels = policy.ranges.levels(seen.allocated)
         moves = policy.moves(policy.observer(look), policy.ranges.mask(levels))
-        inside = np.clip(levels + moves, 0, policy.ranges.top)
+        by = np.maximum(np.ceil(LEAST_CHANGE * seen.allocated / policy.ranges.step - 1e-9), 1).astype(np.int64)
+        inside = np.clip(levels + by * moves, 0, policy.ranges.top)
         beyond = (seen.allocated < policy.ranges.least) | (seen.allocated > policy.ranges.most)
         wanted = np.where((moves == 0) & ~beyond, seen.allocated, policy.ranges.amounts(inside))
         expected = forecast[:, 0, : len(RESOURCES), 0]
