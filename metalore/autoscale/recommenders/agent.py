@@ -28,7 +28,8 @@ class TrainedAgent(Recommender):
     """Each zone's sizes moved by at most a step, as a trained agent wants it.
 
     Sizes between levels count as the next higher one. Those beyond the agent's range, where it never was, are brought
-    to its end. A move is by as many levels as make :data:`LEAST_CHANGE`, mostly one. What the agent looks at and nobody knows here is shown as zeros.
+    to its end. A move is by as many levels as make :data:`LEAST_CHANGE`, mostly one. What the agent looks at and nobody
+    knows here is shown as zeros.
 
     Attributes:
         folder: of `metalore agents train`.
