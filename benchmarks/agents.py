@@ -105,6 +105,10 @@ def judge(args: argparse.Namespace) -> None:
         )
         show("parts", pd.concat(table, ignore_index=True), parts[0], args)
     if "hard" in args.what:
+        zone = ZoneCore(FluidZones(one_zone(), 64, single=True), seen.updated(disturbances=vars(Disturbances.hard())))
+        compare(
+            "hard-zone", zone, [*(f"safe {one}" for one in dqn), dqn[0], *RULES, *with_bands], f"safe {dqn[0]}", args
+        )
         hard = settings.updated(disturbances=vars(Disturbances.hard()))
         core = ZoneCore(FluidZones(recorded, args.episodes), hard)
         compare("hard", core, [shared, f"safe {shared}", *RULES, *with_bands], f"safe {shared}", args)
