@@ -122,7 +122,7 @@ def associate_by_hata(frame: Any) -> None:
             station, d2 = nearest_to(
                 frame.anchors[index, 0], frame.grids[0], frame.station_tiles, frame.zones, 0, body.x, body.y
             )
-            if station != frame.devices[index].station:
+            if station != frame.devices[index].station and frame.devices[index].present:
                 frame.devices[index].moved = frame.devices[index].attached
                 frame.devices[index].station = station
         signal[index] = max(d2, LEAST_DISTANCE_M)
