@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,15 @@ class PolicyFolderError(ValueError):
 def write_json(path: Path, content: Any) -> None:
     """Write in one move: readers see the old file or the new one, never half of it."""
     write_atomically(path, lambda temporary: temporary.write_text(json.dumps(content, indent=1), encoding="utf-8"))
+
+
+def write_curve(folder: Path, columns: Sequence[str], curve: Sequence[Mapping[str, float]]) -> None:
+    """Write a training curve into a folder, a row per evaluation, likewise in one move."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(curve)
+    write_atomically(folder / CURVE, lambda temporary: temporary.write_text(text.getvalue(), encoding="utf-8"))
 
 
 def write_atomically(path: Path, write: Any) -> None:

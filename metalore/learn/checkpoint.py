@@ -22,7 +22,7 @@ from metalore.learn.card import PolicyFolderError
 
 TENSORS, VALUES = "state.safetensors", "state.json"
 _COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_num_timesteps_at_start", "_n_calls", "exploration_rate")
-BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
+_BUFFER = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
 class _Packer:
@@ -116,7 +116,6 @@ def read(folder: Path, identity: Mapping[str, Any]) -> tuple[Any, dict[str, Any]
 def _state_of(model: Any) -> dict[str, Any]:
     normalizer = model.get_vec_normalize_env()
     batch = normalizer.venv.venv
-    buffer = getattr(model, "replay_buffer", None)
     return {
         "parameters": model.get_parameters(),
         "log_ent_coef": getattr(model, "log_ent_coef", None),
@@ -139,10 +138,25 @@ def _state_of(model: Any) -> dict[str, Any]:
             "old_obs": normalizer.old_obs,
             "old_reward": normalizer.old_reward,
         },
-        "buffer": None
-        if buffer is None
-        else {name: getattr(buffer, name) for name in BUFFER} | {"pos": buffer.pos, "full": buffer.full},
+        "buffer": buffer_of(model),
     }
+
+
+def buffer_of(model: Any) -> dict[str, Any] | None:
+    """What a model's replay buffer holds; None if it has none."""
+    buffer = getattr(model, "replay_buffer", None)
+    if buffer is None:
+        return None
+    return {name: getattr(buffer, name) for name in _BUFFER} | {"pos": buffer.pos, "full": buffer.full}
+
+
+def restore_buffer(model: Any, kept: Mapping[str, Any] | None) -> None:
+    """Put back what :func:`buffer_of` gave."""
+    if kept is not None:
+        buffer = model.replay_buffer
+        for name in _BUFFER:
+            getattr(buffer, name)[...] = kept[name]
+        buffer.pos, buffer.full = kept["pos"], kept["full"]
 
 
 def _moments(statistics: Any) -> tuple[Any, Any, Any] | None:
@@ -175,11 +189,7 @@ def _restore(model: Any, state: dict[str, Any]) -> None:
         statistics.mean, statistics.var, statistics.count = state["normalizer"][name]
     normalizer.returns = state["normalizer"]["returns"]
     normalizer.old_obs, normalizer.old_reward = state["normalizer"]["old_obs"], state["normalizer"]["old_reward"]
-    if state["buffer"] is not None:
-        buffer = model.replay_buffer
-        for name in BUFFER:
-            getattr(buffer, name)[...] = state["buffer"][name]
-        buffer.pos, buffer.full = state["buffer"]["pos"], state["buffer"]["full"]
+    restore_buffer(model, state["buffer"])
     model.action_space.np_random.bit_generator.state = json.loads(state["action_space"])
     random.setstate(state["python"])
     np.random.set_state(state["numpy"])  # noqa: NPY002

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +15,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from metalore.learn import checkpoint
 from metalore.learn.adapter import training_env
 from metalore.learn.algorithms import make_model
-from metalore.learn.card import CARD, CHECKPOINT, CURVE, write_atomically
+from metalore.learn.card import CARD, CHECKPOINT, write_curve
 from metalore.learn.folder import load_policy, save_policy
 from metalore.learn.policy import LearnedPolicy, Normalization
 from metalore.learn.seeds import EVALUATION_SEEDS, TRAINING_SEEDS
@@ -185,11 +183,7 @@ class _Observer(BaseCallback):
         self._write_curve()
 
     def _write_curve(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, ["steps", "wall_s", "return", "return_sd"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.state.curve)
-        write_atomically(self.folder / CURVE, lambda path: path.write_text(text.getvalue(), encoding="utf-8"))
+        write_curve(self.folder, ("steps", "wall_s", "return", "return_sd"), self.state.curve)
 
     def save_checkpoint(self, model: Any) -> None:
         """Write everything a later run needs to go on exactly."""

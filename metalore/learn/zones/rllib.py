@@ -6,13 +6,11 @@ Zones share one actor, which sees a zone's own row alone; the critic sees the ci
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -22,16 +20,15 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from metalore.autoscale.agents.policy import CARD, AgentPolicy
+from metalore.autoscale.agents.policy import AgentPolicy
 from metalore.envs.zone_core import ZoneCore, ZoneSettings
-from metalore.files import write_text
 from metalore.fluid import Demand, FluidZones, Split
 from metalore.learn import checkpoint
-from metalore.learn.card import CHECKPOINT, CURVE
+from metalore.learn.card import CHECKPOINT, write_curve
 from metalore.learn.seeds import EVALUATION_SEEDS
 from metalore.learn.training import TrainError
 from metalore.learn.zones.evaluation import agent_decides, run_zones
-from metalore.learn.zones.training import ZoneResult
+from metalore.learn.zones.training import ZoneResult, check_folder
 from metalore.ray_cluster import ClusterError, cluster
 
 Say = Callable[[dict[str, float]], None]
@@ -150,7 +147,7 @@ def train_with_rllib(
     """
     run = _Run(demand, environment, settings, Path(folder), seed, split)
     if not resume:
-        run.check_unused()
+        check_folder(run.folder, resume=False)
     kept = run.restored() if resume else None
     torch.set_num_threads(1)  # networks this small lose time to threads
     try:
@@ -203,15 +200,6 @@ class _Run:
         core.reset([self.seed])
         core.step(np.zeros((*core.shape, 3), np.int64))
 
-    def check_unused(self) -> None:
-        """Refuse a folder that holds a run.
-
-        Raises:
-            TrainError: it does.
-        """
-        if (self.folder / CHECKPOINT).exists() or (self.folder / CARD).exists():
-            raise TrainError(f"{self.folder} holds a trained agent already; choose another folder or resume")
-
     def restored(self) -> Any:
         """What was learned until the last checkpoint; the run's state is put back.
 
@@ -252,7 +240,7 @@ class _Run:
             state.curve.append(dict(zip(COLUMNS, map(float, row), strict=True)))
             if due:
                 checkpoint.write(self.folder / CHECKPOINT, learned(algorithm), self.identity, vars(state))
-                _write_curve(self.folder / CURVE, state.curve)
+                write_curve(self.folder, COLUMNS, state.curve)
             say(state.curve[-1])
 
     def _judged(self, algorithm: Any) -> float:
@@ -299,11 +287,3 @@ def layers_of(weights: Mapping[str, Any]) -> list[tuple[np.ndarray, np.ndarray]]
         (np.array(weights[f"actor.{i}.weight"], np.float32), np.array(weights[f"actor.{i}.bias"], np.float32))
         for i in numbers
     ]
-
-
-def _write_curve(path: Path, curve: Sequence[Mapping[str, float]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(curve)
-    write_text(path, text.getvalue())

@@ -6,8 +6,6 @@ as one that was never stopped.
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,18 +19,17 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import set_random_seed
 
-from metalore.autoscale.agents.policy import AgentPolicy
+from metalore.autoscale.agents.policy import CARD, AgentPolicy
 from metalore.envs.zone_core import ZoneCore, ZoneSettings
 from metalore.fluid import Demand, FluidZones, Split
 from metalore.learn import checkpoint
-from metalore.learn.card import write_atomically
+from metalore.learn.card import CHECKPOINT, write_curve
 from metalore.learn.training import TrainError
 from metalore.learn.zones.batch import ZoneVecEnv
-from metalore.learn.zones.evaluation import Decider, agent_decides, evaluate_zones
+from metalore.learn.zones.evaluation import agent_decides, evaluate_zones
 from metalore.learn.zones.network import IndependentPolicy, ZoneMlp
 from metalore.learn.zones.settings import ZoneTraining
 
-CHECKPOINT, CURVE = "checkpoint", "curve.csv"
 _SEEDS = 1_000_000
 """Apart: those of rounds, and of runs."""
 _VALIDATION_SEED = 900_000_000
@@ -90,7 +87,7 @@ def train_zones(
     """
     folder = Path(folder)
     torch.set_num_threads(1)  # networks this small lose time to threads
-    _check_folder(folder, resume)
+    check_folder(folder, resume)
     run = _Run(demand, training, folder, seed, split, progress or (lambda done, entry: None))
     if resume:
         run.restore()
@@ -100,11 +97,16 @@ def train_zones(
     return ZoneResult(folder, agent, training.steps, run.state.best, run.state.wall_s, run.state.curve)
 
 
-def _check_folder(folder: Path, resume: bool) -> None:
+def check_folder(folder: Path, resume: bool) -> None:
+    """Refuse a folder that holds a run, or to resume none.
+
+    Raises:
+        TrainError: either.
+    """
     there = (folder / CHECKPOINT).exists()
     if resume and not there:
         raise TrainError(f"{folder} holds no checkpoint to resume; start without --resume")
-    if not resume and (there or (folder / "agent.json").exists()):
+    if not resume and (there or (folder / CARD).exists()):
         raise TrainError(f"{folder} holds a trained agent already; choose another folder or resume")
 
 
@@ -195,16 +197,9 @@ class _Run:
         if score > self.state.best:
             self.state.best = score
             agent.save(self.folder)
-        self._write_curve()
+        write_curve(self.folder, ("steps", "wall_s", "reward"), self.state.curve)
         checkpoint.write(self.folder / CHECKPOINT, self._kept(), self.identity, vars(self.state))
         self.progress(self.model.num_timesteps, entry)
-
-    def _write_curve(self) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, ["steps", "wall_s", "reward"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.state.curve)
-        write_atomically(self.folder / CURVE, lambda path: path.write_text(text.getvalue(), encoding="utf-8"))
 
     def _agent(self) -> AgentPolicy:
         training = self.training
@@ -223,13 +218,10 @@ class _Run:
     # -- checkpoints ---------------------------------------------------------------------------------------------------
 
     def _kept(self) -> dict[str, Any]:
-        buffer = getattr(self.model, "replay_buffer", None)
         return {
             "parameters": self.model.get_parameters(),
             "counters": {name: getattr(self.model, name) for name in _COUNTERS if hasattr(self.model, name)},
-            "buffer": None
-            if buffer is None
-            else {name: getattr(buffer, name) for name in checkpoint.BUFFER} | {"pos": buffer.pos, "full": buffer.full},
+            "buffer": checkpoint.buffer_of(self.model),
         }
 
     def restore(self) -> None:
@@ -240,11 +232,7 @@ class _Run:
         self.model.set_parameters(state["parameters"], exact_match=True)
         for name, value in state["counters"].items():
             setattr(self.model, name, value)
-        if state["buffer"] is not None:
-            buffer = self.model.replay_buffer
-            for name in checkpoint.BUFFER:
-                getattr(buffer, name)[...] = state["buffer"][name]
-            buffer.pos, buffer.full = state["buffer"]["pos"], state["buffer"]["full"]
+        checkpoint.restore_buffer(self.model, state["buffer"])
 
 
 _COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls", "exploration_rate", "_num_timesteps_at_start")
@@ -284,4 +272,4 @@ def _array(tensor: Any) -> np.ndarray:
     return array
 
 
-__all__ = ["Decider", "ZoneResult", "layers_of", "train_zones"]
+__all__ = ["ZoneResult", "check_folder", "layers_of", "train_zones"]
