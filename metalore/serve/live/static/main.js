@@ -12,7 +12,7 @@ const SAID_EVERY_MS = 4000; // what is read aloud must not come faster than it c
 const MOST_SAID = 5;
 const AGAIN_MS = 1500;
 const DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const KINDS = { city: "city", failure: "failure", scale: "size", forecast: "forecast", service: "service", session: "you" };
+const KINDS = { city: "city", failure: "failure", scale: "size", forecast: "forecast", service: "service", cluster: "cluster", session: "you" };
 
 const address = new URL(location.href);
 const session = address.searchParams.get("session") ?? "main";
@@ -30,6 +30,8 @@ let token = "";
 let saidAt = -Infinity;
 let sayTimer = 0;
 let unsaid = [];
+let clusterState = ""; // empty: no cluster is followed
+const clusterZones = new Map();
 
 // -- connection -------------------------------------------------------------------------------------------------------
 
@@ -67,6 +69,7 @@ function take(message) {
   else if (message.type === "interval") takeInterval(message, false);
   else if (message.type === "happenings") happen(message.happenings, message.past);
   else if (message.type === "state") showState(message);
+  else if (message.type === "cluster") takeCluster(message);
   else if (message.type === "error" || message.type === "refused") notice(message.text);
   if (message.type === "history") refresh();
 }
@@ -194,6 +197,7 @@ function choose(zone, told = true) {
   $("scope").textContent = place ? `${place.name}${place.kind ? ` (${place.kind})` : ""}` : "The whole city";
   $("crowd").disabled = $("fail").disabled = zone < 0;
   refresh();
+  showCluster();
   showFeed();
   if (told && place) say(`${place.name}: ${$("now").textContent}`, true);
 }
@@ -270,6 +274,20 @@ function splitNow(numbers, w) {
     `compute, ${hello.sides[w].rule}: ${radioR} Mbit of requests and ${radioU} of updates wait in devices, ` +
     `${workR} and ${workU} Gcycle at the server.`;
   return element;
+}
+
+function takeCluster({ state, zones }) {
+  clusterState = state;
+  for (const [name, held] of Object.entries(zones)) {
+    if (held === null) clusterZones.delete(name);
+    else clusterZones.set(name, held);
+  }
+  showCluster();
+}
+
+function showCluster() {
+  const held = hello && zoneName() ? `; this zone has ${clusterZones.get(zoneName()) ?? "no Deployment there"}` : "";
+  $("cluster").textContent = clusterState && `Cluster: ${clusterState}${held}.`;
 }
 
 // -- what happens -----------------------------------------------------------------------------------------------------
