@@ -51,6 +51,12 @@ class Page:
     def __init__(self, socket: Any) -> None:
         self._socket, self.told = socket, list[dict[str, Any]]()
         self.state, self.zones = "", dict[str, str]()
+        self.begun = False
+
+    def sees_the_city(self) -> None:
+        """Wait for it; what happens before it is there is not kept."""
+        while not self.begun:
+            self._read()
 
     def hears(self, text: str) -> dict[str, Any]:
         """The happening with a text, as soon as it comes."""
@@ -68,6 +74,8 @@ class Page:
         content = json.loads(message["text"]) if message.get("text") else {"type": "picture"}
         if content["type"] == "happenings":
             self.told += [one for one in content["happenings"] if one["kind"] == "cluster"]
+        elif content["type"] == "hello":
+            self.begun = True
         elif content["type"] == "cluster":
             self.state = content["state"]
             for name, held in content["zones"].items():
@@ -84,6 +92,7 @@ def page(server: WatchedServer) -> Iterator[Page]:
     app = create_live_app(offer, cluster=news(server))
     with TestClient(app, base_url="http://127.0.0.1:8080") as client, client.websocket_connect(ADDRESS) as socket:
         found = Page(socket)
+        found.sees_the_city()
         found.sees("namespace 'city' is followed, 2 zones in it")
         until(lambda: server.open_streams() == 3, "three watches")
         yield found
@@ -127,6 +136,7 @@ def test_what_the_rights_do_not_allow_is_said_in_one_sentence_and_the_rest_is_fo
     app = create_live_app(Offer(wishes=Wishes(side=Side(recommender="static"))), cluster=news(server))
     with TestClient(app, base_url="http://127.0.0.1:8080") as client, client.websocket_connect(ADDRESS) as socket:
         page = Page(socket)
+        page.sees_the_city()
         page.sees(
             "namespace 'city'; events in namespace 'city' cannot be followed: the API server denies it (403), "
             "the right to list and watch them is missing"

@@ -162,9 +162,7 @@ def test_characters_at_which_python_breaks_lines_break_none(server: WatchedServe
     assert len(notes.lists) == 1
 
 
-def test_a_line_without_end_is_given_up(
-    server: WatchedServer, notes: Notes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_without_end_is_given_up(server: WatchedServer, notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "MOST_BYTES", 10_000)
     server.emit_raw("deployments", b"x" * 20_000)
     until(lambda: len(notes.lists) > 1, "a second list")
@@ -251,5 +249,5 @@ def test_it_ends_while_the_server_is_away(server: WatchedServer, kind: Kind) -> 
 def test_certificates_that_cannot_be_read_are_said(server: WatchedServer) -> None:
     config: Any = server.config()
     config.cluster.certificate_auth = "/nowhere/ca.crt"
-    with pytest.raises(AutoscaleError, match="no cluster to connect to: .*No such file"):
+    with pytest.raises(AutoscaleError, match=r"no cluster to connect to: .*No such file"):
         connected(config._replace(fname=None))
