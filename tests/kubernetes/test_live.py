@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from lightkube.types import PatchType
 from starlette.testclient import TestClient
 
 from metalore.autoscale import Decision, Reason
-from metalore.autoscale.kubernetes.watch import connected
+from metalore.autoscale.kubernetes.watch import DEPLOYMENTS, Hindrance, Kind, Object, Watch, What, connected
 from metalore.serve.live import session as session_module
 from metalore.serve.live.application import create_live_app
 from metalore.serve.live.cluster import ClusterNews
@@ -60,6 +62,43 @@ def grow(city: City, cores: float) -> None:
     reasons = tuple((Reason("forecast", f"{zone} expects guests <b>"),) for zone in NAMES)
     applied = zones.apply(Decision(60.0, NAMES, before, after, reasons))
     assert applied.problems == ()
+
+
+class Lists:
+    """Notes what is listed, and when it is followed."""
+
+    def __init__(self) -> None:
+        self.names: list[list[str]] = []
+        self.followed = asyncio.Event()
+
+    def listed(self, kind: Kind, objects: Sequence[Object]) -> None:
+        self.names.append([thing["metadata"]["name"] for thing in objects])
+
+    def changed(self, kind: Kind, what: What, thing: Object) -> None:
+        pass
+
+    def hindered(self, kind: Kind, hindrance: Hindrance | None) -> None:
+        assert hindrance is None
+        if self.names:
+            self.followed.set()
+
+
+def test_a_version_that_the_server_has_forgotten_is_listed_anew(city: City) -> None:
+    for word in ("stop", "start"):  # it remembers no version from before its start
+        city.testbed.do(word, "apiserver")
+
+    async def follow() -> list[list[str]]:
+        lists = Lists()
+        async with connected(city.testbed.config()) as http:
+            watch = Watch(http, city.namespace, DEPLOYMENTS, lists)
+            watch._version = "1"
+            task = asyncio.create_task(watch.run())
+            await asyncio.wait_for(lists.followed.wait(), 30)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return lists.names
+
+    assert asyncio.run(follow()) == [list(NAMES)]
 
 
 def test_the_page_tells_what_is_done_outlives_the_server_and_says_which_rights_it_lacks(
