@@ -36,7 +36,7 @@ class ClusterNews:
         self._hindrances: dict[Kind, Hindrance] = {}
         self._waiting: list[tuple[str, str]] = []
         self._left_out = 0
-        self._told = _message(self._state(), {})
+        self._told = self._message({})
 
     async def run(self, hub: Hub) -> None:
         """Tell a hub's sessions until it is cancelled."""
@@ -47,7 +47,8 @@ class ClusterNews:
                 group.create_task(self._tell(hub))
         except Exception:
             LOG.exception("following namespace %s has failed", self.namespace)
-            self._told = _message(f"namespace {self.namespace!r} is not followed any more; see the service's log", {})
+            state = f"namespace {self.namespace!r} is not followed any more; see the service's log"
+            self._told = self._told | {"state": state, "well": False}
             hub.tell(self._told)
 
     def so_far(self) -> dict[str, Any]:
@@ -102,11 +103,15 @@ class ClusterNews:
         if notes:
             hub.happened("cluster", *notes)
         zones, before = self._ledger.allocations(), self._told["zones"]
-        told = _message(self._state(), zones)
+        told = self._message(zones)
         if told != self._told:
             changed = {name: held for name, held in zones.items() if before.get(name) != held}
             hub.tell(told | {"zones": changed | {name: None for name in before if name not in zones}})
             self._told = told
+
+    def _message(self, zones: dict[str, str]) -> dict[str, Any]:
+        well = len(self._followed) == len(KINDS) and not self._hindrances
+        return {"type": "cluster", "state": self._state(), "well": well, "zones": zones}
 
     def _state(self) -> str:
         """In words, after "Cluster:"."""
@@ -119,10 +124,6 @@ class ClusterNews:
             return f"{where}, not yet connected"
         count = len(self._ledger.allocations())
         return f"{where} is followed, {count} zone{'' if count == 1 else 's'} in it"
-
-
-def _message(state: str, zones: dict[str, str]) -> dict[str, Any]:
-    return {"type": "cluster", "state": state, "zones": zones}
 
 
 def follow(namespace: str | None = None, kubeconfig: str | None = None, context: str | None = None) -> ClusterNews:

@@ -30,7 +30,7 @@ let token = "";
 let saidAt = -Infinity;
 let sayTimer = 0;
 let unsaid = [];
-let clusterState = ""; // empty: no cluster is followed
+let cluster = null; // how it stands with the cluster that is followed, if one is
 const clusterZones = new Map();
 
 // -- connection -------------------------------------------------------------------------------------------------------
@@ -276,9 +276,9 @@ function splitNow(numbers, w) {
   return element;
 }
 
-function takeCluster({ state, zones }) {
-  clusterState = state;
-  for (const [name, held] of Object.entries(zones)) {
+function takeCluster(message) {
+  cluster = message;
+  for (const [name, held] of Object.entries(message.zones)) {
     if (held === null) clusterZones.delete(name);
     else clusterZones.set(name, held);
   }
@@ -286,8 +286,10 @@ function takeCluster({ state, zones }) {
 }
 
 function showCluster() {
-  const held = hello && zoneName() ? `; this zone has ${clusterZones.get(zoneName()) ?? "no Deployment there"}` : "";
-  $("cluster").textContent = clusterState && `Cluster: ${clusterState}${held}.`;
+  if (!cluster) return;
+  const zone = hello && zoneName();
+  const held = zone ? `In the cluster it has ${clusterZones.get(zone) ?? "no Deployment"}. ` : "";
+  $("cluster").textContent = held + (zone && cluster.well ? "" : `Cluster: ${cluster.state}.`);
 }
 
 // -- what happens -----------------------------------------------------------------------------------------------------
