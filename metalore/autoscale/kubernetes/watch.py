@@ -86,7 +86,7 @@ class Listener(Protocol):
         """One has."""
 
     def hindered(self, kind: Kind, hindrance: Hindrance | None) -> None:
-        """It cannot be followed, as often as that is found; None: it is."""
+        """It cannot be followed, said as often as that is found; None: it is followed."""
 
 
 class _LostError(Exception):

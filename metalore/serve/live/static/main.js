@@ -41,7 +41,10 @@ function connect() {
   if (token) protocols.push(`token.${btoa(token).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`);
   socket = new WebSocket(`${scheme}://${location.host}/live/socket?session=${encodeURIComponent(session)}`, protocols);
   socket.binaryType = "arraybuffer";
-  socket.onopen = () => notice("");
+  socket.onopen = () => {
+    notice("");
+    clusterZones.clear(); // all of them come anew
+  };
   socket.onmessage = ({ data }) => (typeof data === "string" ? take(JSON.parse(data)) : see(data));
   socket.onclose = ({ code, reason }) => {
     if (code === 4401) return askForToken();
