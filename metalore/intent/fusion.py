@@ -244,7 +244,7 @@ class Fusion:
 
     @torch.inference_mode()
     def expect(self, fused: np.ndarray) -> np.ndarray:
-        """The zone's demand that embeddings [n, 1024] announce [n, k], in the unit of the training data.
+        """The zone's demand [n, k] that embeddings `fused` [n, 1024] announce, in the unit of the training data.
 
         Raises:
             IntentError: it expects none.
@@ -587,7 +587,7 @@ def retrieval(vectors: np.ndarray, labels: Sequence[str]) -> dict[str, float]:
 def linear_probe(train: np.ndarray, train_labels: Sequence[str], test: np.ndarray, test_labels: Sequence[str]) -> float:
     """Part of the test items whose label a linear map finds: ridge regression on which label it is.
 
-    Vectors are centred and scaled to a mean squared length of 1; the penalty is 1.
+    Vectors `train` and `test` [n, d] are centred and scaled to a mean squared length of 1; the penalty is 1.
     """
     names = sorted(set(train_labels))
     wanted = np.array([[label == name for name in names] for label in train_labels], np.float64)
