@@ -6,7 +6,7 @@ import numpy as np
 
 from metalore.policies.base import Policy, part_of
 from metalore.scenario import Bernoulli, Scenario, period_steps_of, profile_factors
-from metalore.world import World
+from metalore.world import World, totals_of
 
 
 class Fixed(Policy):
@@ -98,7 +98,9 @@ class MaxWeight(Policy):
     """Everything to the kind with the larger weight, as max-weight scheduling does (Tassiulas and Ephremides 1992).
 
     The weight of a kind is its backlog, by wish times (1 + mean age of what waits, in steps), so that old jobs count
-    more. Both kinds are worked off at the same rate, so weights need no rates. A tie splits evenly.
+    more. Both kinds are worked off at the same rate, so weights need no rates but one: requests whose first waits for
+    an update have none. A queue of them that was given compute and could not use it gets none for a step; else, where
+    requests have the larger backlog, the update that they wait for would never be processed. A tie splits evenly.
     """
 
     def __init__(self, ages: bool = False) -> None:
@@ -111,4 +113,12 @@ class MaxWeight(Policy):
         for axis, backlog in enumerate((world.device_backlog(), world.queue_gcycle)):
             weight = backlog * urgency
             shares[..., axis] = 0.5 + 0.5 * np.sign(weight[..., 0] - weight[..., 1])
+        shares[_blocked(world), 1] = 0.0
         return shares
+
+
+def _blocked(world: World) -> np.ndarray:
+    """Where requests wait that were given compute in the last step and used none of it, [e, s]."""
+    used = totals_of(world.station_totals, "request_gcycle_processed")
+    blocked: np.ndarray = (world.queue_gcycle[..., 0] > 0) & (world.shares[..., 1] > 0) & (used <= 0)
+    return blocked
