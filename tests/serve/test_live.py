@@ -304,6 +304,22 @@ def test_forecasts_begin_when_enough_is_known_and_look_farther_as_more_is() -> N
     assert looked[31] == 8
 
 
+def test_short_episodes_add_up_until_there_are_forecasts() -> None:
+    """Episodes of 50 steps have five intervals; forecasts need sixteen."""
+    city = city_of(SMALL)
+    known = []
+    for _ in range(4):
+        while not city.ended:
+            if city.step() is not None:
+                known.append(city.decide().forecasts is not None)
+        past = city.past()
+        assert past.times[-1] == -city.interval_s
+        city.world.reset()
+        city = LiveCity(city.scenario, Wishes(scenario=SMALL), city.side, Offer(), city.world, past)
+    assert known == [False] * 15 + [True] * 5
+    assert len(city.past()) == 20
+
+
 def test_a_planned_event_is_told_when_people_come_when_it_begins_and_when_it_ends() -> None:
     scenario = beginning_at(load("city-30"), day=2, hour=8.99)  # a minute before market day
     world = World(scenario)
