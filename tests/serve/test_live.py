@@ -24,7 +24,7 @@ from metalore.serve.live.hub import LiveSettings
 from metalore.serve.live.scene import HEAD, ZONE_COLUMNS, Glimpse, Picture, Viewpoint, attachment_type
 from metalore.serve.live.session import MOST_MESSAGES, Viewer
 from metalore.serve.live.story import CityWatch, rule_of
-from metalore.serve.live.wishes import MOST_TEXT, Offer, Side, Wishes, beginning_at, read_command
+from metalore.serve.live.wishes import FORECASTERS, MOST_TEXT, Offer, Side, Wishes, beginning_at, read_command
 from metalore.world import World
 
 SMALL = "smart-city-small"
@@ -288,9 +288,10 @@ def test_static_leaves_every_zone_its_size_and_others_do_not() -> None:
     assert not np.allclose(sizes["hpa"][0][:, :2], sizes["hpa"][1][:, :2])
 
 
-def test_forecasts_begin_when_enough_is_known_and_look_farther_as_more_is() -> None:
+@pytest.mark.parametrize("forecaster", FORECASTERS)
+def test_forecasts_begin_when_enough_is_known_and_look_farther_as_more_is(forecaster: str) -> None:
     city = city_of()
-    forecast = GrowingForecast("last-value", city.scenario)
+    forecast = GrowingForecast(forecaster, city.scenario)
     looked = []
     while len(looked) < 33:
         if city.step() is not None:
