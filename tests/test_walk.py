@@ -1,4 +1,4 @@
-"""A newcomer's walk: every page, block by block, in an empty folder; each shell block runs, or is marked with why not."""
+"""A newcomer's walk: every page, block by block, in an empty folder; shell runs, or is marked with why not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LESS = {
     "forecast train": "--set hidden=8 --set recipe.epochs=1",
     "autoscale compare": "--days 0.0125 --history 0.0125 --seeds 1 --recommender threshold --no-plot",
     "autoscale --actuator simulated": "--history 0.05 --ticks 3",
-    "agents train": "--days 0.5 --steps 200 --train rounds=1 --train num_envs=2 --train evaluation_envs=2 --set intervals=20",
+    "agents train": "--days 0.5 --steps 200 --train rounds=1 --train num_envs=2 --set intervals=20",
     "agents evaluate": "--days 0.5 --episodes 2 --set intervals=20",
 }
 """Options added to commands of `metalore`, which do the same for less time; the last one given counts."""
@@ -92,7 +92,7 @@ def told(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in walks() and told(page)], ids=lambda p: p.stem)
 def test_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In order, in an empty folder, within this process, which saves it the start; so they are commands of ours only."""
+    """In order, in an empty folder; within this process, which saves the start, so commands of ours only."""
     monkeypatch.chdir(tmp_path)
     for line in told(page):
         program, *words = shlex.split(shortened(line))
