@@ -222,6 +222,20 @@ def test_refusals(tiny: Path) -> None:
     assert not (tiny / "new").exists()
 
 
+def test_data_lie_where_the_environment_says(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tiny / "benchmarks" / "tiny.py").write_text("import sys; print(sys.argv[1])")
+    file = tiny / "recorded.toml"
+    file.write_text(file.read_text().replace("{out}", "{data}/city"))
+    for named, said in (("", "unset"), (str(tiny / "no"), str(tiny / "no"))):
+        monkeypatch.setenv("METALORE_DATA", named)
+        assert refusal("reproduce", "tiny", "--out", tiny / "out") == (
+            f"tiny reads data; METALORE_DATA must name their folder, and is {said}"
+        )
+    monkeypatch.setenv("METALORE_DATA", str(tiny))
+    call("reproduce", "tiny", "--out", tiny / "out")
+    assert (tiny / "out" / "output.txt").read_text() == f"{tiny}/city\n"
+
+
 def test_what_a_benchmark_prints_is_read(tmp_path: Path) -> None:
     """The README shows the printout that its numbers are from."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
