@@ -94,7 +94,7 @@ def page(server: WatchedServer) -> Iterator[Page]:
         found = Page(socket)
         found.sees_the_city()
         found.sees("namespace 'city' is followed, 2 zones in it")
-        until(lambda: server.open_streams() == 3, "three watches")
+        until(lambda: server.open_streams() == 3, "three watches", 120.0)  # the first run compiles the simulator
         yield found
 
 
