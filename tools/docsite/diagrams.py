@@ -333,7 +333,7 @@ def _way(arrow: Arrow, chart: Chart, spots: dict[str, tuple[float, float]]) -> l
     for node in chart.nodes.values():
         size = node.width if chart.across_page else node.height
         deep[node.rank] = max(deep.get(node.rank, 0.0), size)
-    points = []
+    points: list[tuple[float, float]] = []
     for place, name in enumerate(arrow.path):
         node, (x, y) = chart.nodes[name], spots[name]
         own = (node.width if chart.across_page else node.height) / 2
@@ -344,7 +344,7 @@ def _way(arrow: Arrow, chart: Chart, spots: dict[str, tuple[float, float]]) -> l
         elif place == len(arrow.path) - 1:
             along = [-half, -own]
         points += [(x + step, y) if chart.across_page else (x, y + step) for step in along]
-    return points
+    return list(dict.fromkeys(points))  # a line of no length would turn its arrowhead anywhere
 
 
 def _arrow(arrow: Arrow, chart: Chart, spots: dict[str, tuple[float, float]]) -> str:
