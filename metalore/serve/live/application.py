@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from metalore.serve.live.clock import MACHINE, Clock
 from metalore.serve.live.hub import MAIN, Hub, LiveSettings, RefusedError
 from metalore.serve.live.wishes import Offer, read_command
 
@@ -56,7 +57,11 @@ Allowed = Callable[[WebSocket], str | None]
 
 
 def create_live_app(
-    offer: Offer | None = None, settings: LiveSettings | None = None, host: str = "127.0.0.1"
+    offer: Offer | None = None,
+    settings: LiveSettings | None = None,
+    host: str = "127.0.0.1",
+    *,
+    clock: Clock = MACHINE,
 ) -> Starlette:
     """The live page by itself, with its main session begun.
 
@@ -64,8 +69,9 @@ def create_live_app(
         offer: what may be chosen; unset: what is built in.
         settings: bounds.
         host: address that is listened on; at a local one, pages of other hosts are refused.
+        clock: that sessions go by.
     """
-    hub = Hub(offer or Offer(), settings or LiveSettings())
+    hub = Hub(offer or Offer(), settings or LiveSettings(), clock=clock)
     hub.begin()
 
     @contextlib.asynccontextmanager
