@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from metalore.serve.live.cluster import ClusterNews
     from metalore.serve.live.hub import LiveSettings
     from metalore.serve.live.wishes import Offer
 
@@ -34,6 +35,10 @@ Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", help="Port to listen on; 0: a free one.")]
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")]
 Paused = Annotated[bool, typer.Option("--paused", help="Wait for the play button.")]
+WithCluster = Annotated[bool, typer.Option("--cluster", help="Also tell what changes in a Kubernetes namespace.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", metavar="NAME", help="Unset: the kubeconfig's.")]
+KubeConfig = Annotated[str | None, typer.Option("--kubeconfig", metavar="FILE")]
+ClusterContext = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Of the kubeconfig.")]
 _FILM = "A film of the page"
 Record = Annotated[
     Path | None,
@@ -62,6 +67,10 @@ def live(
     port: Port = 8080,
     open_page: Open = True,
     paused: Paused = False,
+    cluster: WithCluster = False,
+    namespace: Namespace = None,
+    kubeconfig: KubeConfig = None,
+    cluster_context: ClusterContext = None,
     record: Record = None,
     seconds: Seconds = 20.0,
     fps: Fps = 20.0,
@@ -73,8 +82,11 @@ def live(
     The page shows zones, users, sensors, queues, ages, forecasts, and every
     decision with its reason; it can be paused, sped up, disturbed, and run under
     two policies side by side. It needs nothing from outside this machine. With
-    --record it is filmed instead, in a Chromium without a window, at a free port
-    of 127.0.0.1; --host, --port and --open then have no say.
+    --cluster it also tells what a controller, or anybody else, changes in the zones
+    of a Kubernetes namespace; there it only reads.
+
+    With --record it is filmed instead, in a Chromium without a window, at a free
+    port of 127.0.0.1; --host, --port and --open then have no say.
 
     [bold]Examples[/bold]
 
@@ -83,6 +95,8 @@ def live(
         metalore live --speed 60 --rival-recommender hpa
 
         metalore live --scenario my-city.toml --forecaster kept/stgnn --port 0 --no-open
+
+        metalore live --cluster --namespace metalore
 
         metalore live --speed 60 --rival-recommender hpa --record live.mp4
     """
@@ -98,10 +112,13 @@ def live(
     })  # fmt: skip
     live_settings = LiveSettings(speed=speed, playing=not paused)
     if record is not None:
+        if cluster:
+            raise typer.BadParameter("a film shows no cluster, whose time is another; leave --cluster or --record out")
         _record(offer, live_settings, record, seconds, fps, size, theme)
         return
     settings = ServeSettings(host=host, port=port)
-    app = create_live_app(offer, live_settings, host)
+    news = _cluster(cluster, namespace, kubeconfig, cluster_context)
+    app = create_live_app(offer, live_settings, host, news)
 
     def ready(port: int) -> None:
         address = f"http://{'[' + host + ']' if ':' in host else host}:{port}{PATH}"
@@ -113,6 +130,17 @@ def live(
 
     log_to_stderr("WARNING")
     run_server(app, settings, ready)
+
+
+def _cluster(wanted: bool, namespace: str | None, kubeconfig: str | None, context: str | None) -> ClusterNews | None:
+    """Whose changes are told."""
+    if not wanted:
+        if namespace or kubeconfig or context:
+            raise typer.BadParameter("--namespace, --kubeconfig and --context say which one; add --cluster")
+        return None
+    from metalore.serve.live.cluster import follow
+
+    return follow(namespace, kubeconfig, context)
 
 
 def _record(
