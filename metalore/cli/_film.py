@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 import shutil
 import time
@@ -158,7 +159,7 @@ def _page(browser: Any, address: str, size: tuple[int, int]) -> Any:
     page.clock.install(time=0)
     page.clock.pause_at(1000)
     page.goto(address)
-    page.wait_for_selector("body[data-pictures]", state="attached")
+    _await_picture(page, 1, patience_s=math.inf)  # the simulator may have to be compiled first
     return page
 
 
@@ -169,13 +170,13 @@ def _check(page: Any) -> None:
         raise ValueError(said)
 
 
-def _await_picture(page: Any, number: int) -> None:
+def _await_picture(page: Any, number: int, patience_s: float = _PATIENCE_S) -> None:
     """Wait until the page has a picture."""
-    until = time.monotonic() + _PATIENCE_S
-    while page.evaluate("window.metalore.newest?.number ?? 0") < number:
+    until = time.monotonic() + patience_s
+    while page.evaluate("window.metalore?.newest?.number ?? 0") < number:
         _check(page)
         if time.monotonic() > until:
-            raise ValueError(f"Chromium has not shown a picture in {_PATIENCE_S:g} s; try a smaller --size")
+            raise ValueError(f"Chromium has not shown a picture in {patience_s:g} s; try a smaller --size")
         time.sleep(_LOOK_S)
 
 
