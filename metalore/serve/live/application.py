@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from metalore.serve.live.clock import MACHINE, Clock
 from metalore.serve.live.hub import MAIN, Hub, LiveSettings, RefusedError
 from metalore.serve.live.wishes import Offer, read_command
 
@@ -61,6 +62,8 @@ def create_live_app(
     settings: LiveSettings | None = None,
     host: str = "127.0.0.1",
     cluster: ClusterNews | None = None,
+    *,
+    clock: Clock = MACHINE,
 ) -> Starlette:
     """The live page by itself, with its main session begun.
 
@@ -69,8 +72,9 @@ def create_live_app(
         settings: bounds.
         host: address that is listened on; at a local one, pages of other hosts are refused.
         cluster: whose changes are told; unset: none.
+        clock: that sessions go by.
     """
-    hub = Hub(offer or Offer(), settings or LiveSettings(), cluster)
+    hub = Hub(offer or Offer(), settings or LiveSettings(), cluster, clock=clock)
     hub.begin()
 
     @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic_core import to_json
 
 from metalore.scenario.base import Positive, Settings
+from metalore.serve.live.clock import MACHINE, Clock
 from metalore.serve.live.wishes import SPEEDS, Offer
 
 if TYPE_CHECKING:  # the simulator takes a second to load, which a service that shows nothing can do without
@@ -44,16 +45,24 @@ class Hub:
         offer: what may be chosen.
         settings: bounds.
         cluster: whose changes are told; None: there is none.
+        clock: that sessions go by.
     """
 
-    def __init__(self, offer: Offer, settings: LiveSettings, cluster: ClusterNews | None = None) -> None:
-        self.offer, self.settings, self.cluster = offer, settings, cluster
+    def __init__(
+        self,
+        offer: Offer,
+        settings: LiveSettings,
+        cluster: ClusterNews | None = None,
+        *,
+        clock: Clock = MACHINE,
+    ) -> None:
+        self.offer, self.settings, self.cluster, self.clock = offer, settings, cluster, clock
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
     def begin(self) -> None:
         """Make the main session before anybody looks, so that its first picture is there sooner."""
-        threading.Thread(target=self._session, args=(MAIN,), name="metalore-live-begin", daemon=True).start()
+        threading.Thread(target=self.session, args=(MAIN,), name="metalore-live-begin", daemon=True).start()
 
     async def join(self, name: str) -> tuple[Session, Viewer]:
         """Look at a session.
@@ -64,7 +73,7 @@ class Hub:
         if not _NAME.fullmatch(name):
             raise RefusedError("a session's name has up to 32 of the characters a-z, 0-9 and -")
         self._check_room()
-        session = await asyncio.to_thread(self._session, name)
+        session = await asyncio.to_thread(self.session, name)
         self._check_room()  # others may have come meanwhile
         viewer = session.join()
         if self.cluster is not None:
@@ -75,7 +84,12 @@ class Hub:
         if self.viewers >= self.settings.max_viewers:
             raise RefusedError(f"{self.settings.max_viewers} pages look already; close one, or raise max_viewers")
 
-    def _session(self, name: str) -> Session:
+    def session(self, name: str) -> Session:
+        """The session of a name, made if it does not run.
+
+        Raises:
+            RefusedError: as many as are allowed run already.
+        """
         from metalore.serve.live.session import Session
 
         with self._lock:
@@ -88,7 +102,8 @@ class Hub:
                     f"{self.settings.max_sessions} sessions run already; join one ({', '.join(sorted(others))}), "
                     "or raise max_sessions"
                 )
-            made = Session(name, self.offer, speed=self.settings.speed, playing=self.settings.playing)
+            speed, playing = self.settings.speed, self.settings.playing
+            made = Session(name, self.offer, speed=speed, playing=playing, clock=self.clock)
             self._sessions = {**others, name: made}
             return made
 
