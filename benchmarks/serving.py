@@ -70,12 +70,14 @@ class Server:
             words += ["--checkpoint", checkpoint]
         self.process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None
+        said = ""
         for line in self.process.stderr:
             if found := re.search(r"running on (http://\S+)", line):
                 self.address = found[1]
                 break
+            said = line.strip() or said
         else:
-            raise SystemExit("the server did not start")
+            raise SystemExit(f"the server did not start: {said}")
         os.sched_setaffinity(self.process.pid, {core})
 
     def get(self, path: str) -> bytes:

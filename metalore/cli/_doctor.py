@@ -36,6 +36,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "forecast": ("cli", "forecast"),
     "intent": ("cli", "intent"),
     "live": ("cli", "serve"),
+    "live --cluster": ("cli", "kubernetes", "serve"),
     "record": ("cli",),
     "reproduce": ("cli", "learn"),
     "scenarios": ("cli",),

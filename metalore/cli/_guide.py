@@ -27,7 +27,8 @@ def listing(experiment: Experiment, most: int | None = None) -> str:
         ("command", experiment.commands),
         ("seeds", [experiment.seeds]),
         ("2 cores", [experiment.time]),
-        ("GPU", [experiment.gpu]),
+        ("GPU", [experiment.gpu or "not measured"]),
+        ("checked", [experiment.checked or "no"]),
         ("expected", expected or ["no number is recorded"]),
         ("spread", [experiment.spread] if experiment.spread else []),
         ("figures", experiment.figures),
@@ -54,21 +55,27 @@ def with_experiments(page: str, experiments: Iterable[Experiment]) -> str:
 
 def markdown(experiments: list[Experiment]) -> str:
     """A table of all, and a section about each."""
-    rows = [f"| [`{one.name}`](#{one.name}) | {one.shows} | {one.time} | {one.gpu} |" for one in experiments]
-    head = ["| experiment | what it shows | on 2 cores | on a GPU |", "|---|---|---|---|"]
+    rows = [
+        f"| [`{one.name}`](#{one.name}) | {one.shows} | {one.time} | {one.checked or 'no'} |" for one in experiments
+    ]
+    head = ["| experiment | what it shows | on 2 cores | checked |", "|---|---|---|---|"]
     return "\n".join([*head, *rows, "", *(_section(one) for one in experiments)])
 
 
 def _section(one: Experiment) -> str:
-    first = [command.replace("{data}", "$METALORE_DATA") for command in one.before]
-    runs = [command.replace("{out}", f"results/{one.name}") for command in one.commands]
+    first, runs = (
+        [command.replace("{data}", "$METALORE_DATA").replace("{out}", f"results/{one.name}") for command in commands]
+        for commands in (one.before, one.commands)
+    )
     itself = f"metalore reproduce {one.name}"
     lines = [f"### {one.name}", "", f"{_sentence(one.shows)} Published in {_link(one.docs)}.", ""]
     lines += [] if QUICK.fullmatch(one.time) else [f"<!-- skip: takes, on 2 cores: {one.time}; {TESTED} -->"]
     lines += ["```bash", *first, itself, f"metalore reproduce --check {one.name}", "```", ""]
     if runs != [itself]:
         lines += ["It runs " + ", then ".join(f"`{command}`" for command in runs) + ".", ""]
-    lines += [f"- Seeds: {one.seeds}.", f"- On 2 cores: {one.time}. On a GPU: {one.gpu}."]
+    lines += [f"- Seeds: {one.seeds}.", f"- On 2 cores: {one.time}."]
+    lines += [f"- On a GPU: {one.gpu}."] if one.gpu else []
+    lines += [f"- Checked: {one.checked}."] if one.checked else []
     lines += [f"- Figures: {', '.join(f'`{file}`' for file in one.figures)}."] if one.figures else []
     lines += [f"- Spread: {one.spread}."] if one.spread else []
     if one.numbers:

@@ -79,7 +79,8 @@ class Experiment:
         docs: page and heading below docs/.
         seeds: which, and of what.
         time: that it took on 2 cores.
-        gpu: that it took on a GPU.
+        gpu: that it took on a GPU; empty: not measured.
+        checked: how many numbers of a whole run were the same or inside; empty: none was checked.
         spread: what the spreads of its numbers are.
         before: what has to be done once before it.
         figures: files with figures, below the results' folder.
@@ -93,7 +94,8 @@ class Experiment:
     docs: str
     seeds: str
     time: str
-    gpu: str = "not measured"
+    gpu: str = ""
+    checked: str = ""
     spread: str = ""
     before: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()

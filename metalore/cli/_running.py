@@ -32,7 +32,7 @@ def run(experiment: Experiment, folder: Path) -> None:
     """Run all commands; their output goes to the terminal and to `output.txt`.
 
     Raises:
-        ReproduceError: a command needs what is no part of the installed package, or fails.
+        ReproduceError: a command needs what is no part of the installed package, or data that are not there; or fails.
         OSError: nothing can be written there.
     """
     commands = [_words(experiment, command, folder) for command in experiment.commands]
@@ -71,8 +71,20 @@ def _words(experiment: Experiment, command: str, folder: Path) -> list[str]:
             f"{experiment.name} runs {missing[0]}, which is no part of the installed package; run it in a checkout"
         )
     words = [str(ROOT / word) if word in parts else word.replace("{out}", str(folder.resolve())) for word in words]
+    if any("{data}" in word for word in words):
+        words = [word.replace("{data}", _data(experiment)) for word in words]
     own = ["-c", "from metalore.cli import main; main()"] if program == "metalore" else []
     return [sys.executable, *own, *words]
+
+
+def _data(experiment: Experiment) -> str:
+    """The folder of data sets and recordings."""
+    named = os.environ.get("METALORE_DATA", "")
+    if not (named and Path(named).is_dir()):
+        raise ReproduceError(
+            f"{experiment.name} reads data; METALORE_DATA must name their folder, and is {named or 'unset'}"
+        )
+    return named
 
 
 def _run(words: list[str], kept: TextIO) -> int:

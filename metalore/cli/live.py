@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from metalore.serve.live.cluster import ClusterNews
     from metalore.serve.live.wishes import Offer
 
 ScenarioName = Annotated[str, typer.Option("--scenario", metavar="SCENARIO", help="A built-in name or a TOML file.")]
@@ -32,6 +33,10 @@ Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", help="Port to listen on; 0: a free one.")]
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")]
 Paused = Annotated[bool, typer.Option("--paused", help="Wait for the play button.")]
+WithCluster = Annotated[bool, typer.Option("--cluster", help="Also tell what changes in a Kubernetes namespace.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", metavar="NAME", help="Unset: the kubeconfig's.")]
+KubeConfig = Annotated[str | None, typer.Option("--kubeconfig", metavar="FILE")]
+ClusterContext = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Of the kubeconfig.")]
 
 
 def live(
@@ -49,12 +54,18 @@ def live(
     port: Port = 8080,
     open_page: Open = True,
     paused: Paused = False,
+    cluster: WithCluster = False,
+    namespace: Namespace = None,
+    kubeconfig: KubeConfig = None,
+    cluster_context: ClusterContext = None,
 ) -> None:
     """Show a city that lives, and steer it, in the browser.
 
     The page shows zones, users, sensors, queues, ages, forecasts, and every
     decision with its reason; it can be paused, sped up, disturbed, and run under
-    two policies side by side. It needs nothing from outside this machine.
+    two policies side by side. It needs nothing from outside this machine. With
+    --cluster it also tells what a controller, or anybody else, changes in the zones
+    of a Kubernetes namespace; there it only reads.
 
     [bold]Examples[/bold]
 
@@ -63,6 +74,8 @@ def live(
         metalore live --speed 60 --rival-recommender hpa
 
         metalore live --scenario my-city.toml --forecaster kept/stgnn --port 0 --no-open
+
+        metalore live --cluster --namespace metalore
     """
     from metalore.serve.live.application import PATH, create_live_app
     from metalore.serve.live.hub import LiveSettings
@@ -75,7 +88,8 @@ def live(
         "rival": _rival(split, recommender, rival_split, rival_recommender),
     })  # fmt: skip
     settings = ServeSettings(host=host, port=port)
-    app = create_live_app(offer, LiveSettings(speed=speed, playing=not paused), host)
+    news = _cluster(cluster, namespace, kubeconfig, cluster_context)
+    app = create_live_app(offer, LiveSettings(speed=speed, playing=not paused), host, news)
 
     def ready(port: int) -> None:
         address = f"http://{'[' + host + ']' if ':' in host else host}:{port}{PATH}"
@@ -87,6 +101,17 @@ def live(
 
     log_to_stderr("WARNING")
     run_server(app, settings, ready)
+
+
+def _cluster(wanted: bool, namespace: str | None, kubeconfig: str | None, context: str | None) -> ClusterNews | None:
+    """Whose changes are told."""
+    if not wanted:
+        if namespace or kubeconfig or context:
+            raise typer.BadParameter("--namespace, --kubeconfig and --context say which one; add --cluster")
+        return None
+    from metalore.serve.live.cluster import follow
+
+    return follow(namespace, kubeconfig, context)
 
 
 def _rival(

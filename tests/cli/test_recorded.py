@@ -128,6 +128,7 @@ def test_numbers_are_those_of_the_page(name: str) -> None:
 def test_the_guide_is_that_of_the_file() -> None:
     page = (ROOT / "docs" / "reproduce.md").read_text(encoding="utf-8")
     assert with_experiments(page, EXPERIMENTS.values()) == page, "run tools/reproduce-page"
+    assert not re.search("{(out|data)}", page), "a reader's shell knows neither"
     with pytest.raises(ValueError, match="has no lines"):
         with_experiments(page.replace(BEGIN, ""), EXPERIMENTS.values())
 
@@ -220,6 +221,20 @@ def test_refusals(tiny: Path) -> None:
         "tiny runs benchmarks/tiny.py, which is no part of the installed package; run it in a checkout"
     )
     assert not (tiny / "new").exists()
+
+
+def test_data_lie_where_the_environment_says(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tiny / "benchmarks" / "tiny.py").write_text("import sys; print(sys.argv[1])")
+    file = tiny / "recorded.toml"
+    file.write_text(file.read_text().replace("{out}", "{data}/city"))
+    for named, said in (("", "unset"), (str(tiny / "no"), str(tiny / "no"))):
+        monkeypatch.setenv("METALORE_DATA", named)
+        assert refusal("reproduce", "tiny", "--out", tiny / "out") == (
+            f"tiny reads data; METALORE_DATA must name their folder, and is {said}"
+        )
+    monkeypatch.setenv("METALORE_DATA", str(tiny))
+    call("reproduce", "tiny", "--out", tiny / "out")
+    assert (tiny / "out" / "output.txt").read_text() == f"{tiny}/city\n"
 
 
 def test_what_a_benchmark_prints_is_read(tmp_path: Path) -> None:

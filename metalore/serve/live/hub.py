@@ -6,14 +6,16 @@ import asyncio
 import re
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
+from pydantic_core import to_json
 
 from metalore.scenario.base import Positive, Settings
 from metalore.serve.live.wishes import SPEEDS, Offer
 
 if TYPE_CHECKING:  # the simulator takes a second to load, which a service that shows nothing can do without
+    from metalore.serve.live.cluster import ClusterNews
     from metalore.serve.live.session import Session, Viewer
 
 MAIN = "main"
@@ -41,10 +43,11 @@ class Hub:
     Args:
         offer: what may be chosen.
         settings: bounds.
+        cluster: whose changes are told; None: there is none.
     """
 
-    def __init__(self, offer: Offer, settings: LiveSettings) -> None:
-        self.offer, self.settings = offer, settings
+    def __init__(self, offer: Offer, settings: LiveSettings, cluster: ClusterNews | None = None) -> None:
+        self.offer, self.settings, self.cluster = offer, settings, cluster
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
@@ -63,7 +66,10 @@ class Hub:
         self._check_room()
         session = await asyncio.to_thread(self._session, name)
         self._check_room()  # others may have come meanwhile
-        return session, session.join()
+        viewer = session.join()
+        if self.cluster is not None:
+            viewer.tell(to_json(self.cluster.so_far()))
+        return session, viewer
 
     def _check_room(self) -> None:
         if self.viewers >= self.settings.max_viewers:
@@ -105,10 +111,16 @@ class Hub:
         for session in idle:
             session.stop()
 
-    def happened(self, kind: str, text: str) -> None:
-        """Tell everybody what the service around does."""
+    def happened(self, kind: str, *texts: str | tuple[str, str]) -> None:
+        """Tell everybody what the service around does: texts, or zones with texts."""
+        notes = [("", one) if isinstance(one, str) else one for one in texts]
         for session in list(self._sessions.values()):
-            session.note(kind, text)
+            session.notes(kind, notes)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell all pages something that is no part of any city's story."""
+        for session in list(self._sessions.values()):
+            session.tell(message)
 
     def close(self) -> None:
         """End all sessions."""

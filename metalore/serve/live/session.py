@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -269,8 +270,17 @@ class Session:
 
     def note(self, kind: str, text: str, zone: str | None = None) -> None:
         """Tell something that happens now; from any thread."""
+        self.notes(kind, [(zone or "", text)])
+
+    def notes(self, kind: str, notes: Sequence[tuple[str, str]]) -> None:
+        """Tell several things that happen now, zone and text each; a zone that is not of this city joins the text."""
         time_s = self._cities[0].time_s if self._cities else 0.0
-        self.happened([{"time_s": time_s, "kind": kind, "text": text} | ({"zone": zone} if zone else {})])
+        known = {zone["name"] for zone in self._told.get("zones", ())}
+        self.happened([
+            {"time_s": time_s, "kind": kind, "text": text, "zone": zone} if zone in known
+            else {"time_s": time_s, "kind": kind, "text": f"{zone}: {text}" if zone else text}
+            for zone, text in notes
+        ])  # fmt: skip
 
     def _begin(self, wishes: Wishes, go_on: bool = False) -> None:
         """Start cities anew, by wish with the next episode: a picture first, then what decides and loads longer."""
@@ -290,9 +300,10 @@ class Session:
         self.tell(self._told | self._state())
         nothing = np.zeros(len(scenario.stations))
         self._publish(tuple(Viewpoint(scenario).glimpse(world, nothing, 1.0) for world in worlds), 0.0)
+        pasts = [city.past() for city in self._cities] if go_on else [None] * len(worlds)
         self._cities = [
-            LiveCity(scenario, wishes, side, self.offer, world)
-            for side, world in zip(wishes.sides, worlds, strict=True)
+            LiveCity(scenario, wishes, side, self.offer, world, past)
+            for side, world, past in zip(wishes.sides, worlds, pasts, strict=True)
         ]
         self._watch = CityWatch(scenario, worlds[0])
         self._forecasts: list[Any] = [None] * len(worlds)
