@@ -23,7 +23,7 @@ from metalore.serve.live.city import FEWEST, LEAD_IN, GrowingForecast, LiveCity
 from metalore.serve.live.hub import LiveSettings
 from metalore.serve.live.scene import HEAD, ZONE_COLUMNS, Glimpse, Picture, Viewpoint, attachment_type
 from metalore.serve.live.session import MOST_MESSAGES, Viewer
-from metalore.serve.live.story import CityWatch, rule_of
+from metalore.serve.live.story import CityWatch, SoFar, rule_of
 from metalore.serve.live.wishes import FORECASTERS, MOST_TEXT, Offer, Side, Wishes, beginning_at, read_command
 from metalore.world import World
 
@@ -425,6 +425,36 @@ def test_a_viewer_is_told_everything_then_sees_the_city_move(client: TestClient)
         assert [len(interval["worlds"][0][name]) for name in ("cpu_cores", "aori_s", "queues")] == [30] * 3
         happenings = next_of(socket, "happenings")["happenings"]
         assert any(one["kind"] == "scale" and "replicas" in one["text"] for one in happenings)
+
+
+def test_who_comes_later_is_told_the_same_figures_so_far(quick: None) -> None:
+    offer = Offer(wishes=Wishes(scenario="smart-city", side=Side(recommender="hpa")))
+    settings = LiveSettings(playing=False)
+    with TestClient(create_live_app(offer, settings), base_url="http://127.0.0.1:8080") as client:
+        with look(client) as socket:
+            for _ in range(40):
+                socket.send_text('{"do": "step"}')
+            intervals = [next_of(socket, "interval") for _ in range(4)]
+        with look(client) as socket:
+            newest = next_of(socket, "history")["intervals"][-1]
+    requests, lost, cores = (
+        sum(sum(one["worlds"][0][name]) for one in intervals) for name in ("requests", "lost", "given_cores")
+    )
+    so_far = newest["so_far"][0]
+    assert so_far == intervals[-1]["so_far"][0]
+    assert so_far["lost_part"] == pytest.approx(lost / requests, abs=1e-5)
+    assert so_far["core_hours"] == pytest.approx(10 * cores / 3600, abs=0.01)
+
+
+def test_ages_so_far_are_means_over_answered_requests() -> None:
+    total = SoFar()
+    nothing = {name: np.zeros(2) for name in ("requests", "completed", "lost", "given_cores")}
+    assert np.isnan(total.figures()["aori_s"])
+    row = nothing | {"aori_s": np.array([1.0, 4.0]), "aosi_s": np.array([2.0, 6.0]), "completed": np.array([1.0, 3.0])}
+    total.count(row, 60.0)
+    total.count(nothing | {"aori_s": np.full(2, np.nan), "aosi_s": np.full(2, np.nan)}, 60.0)
+    assert total.figures()["aori_s"] == pytest.approx((1 + 3 * 4) / 4)
+    assert total.figures()["aosi_s"] == pytest.approx((2 + 3 * 6) / 4)
 
 
 def test_ten_who_look_share_one_city(quick: None) -> None:

@@ -27,8 +27,10 @@ from metalore.serve.live.scene import MOST_USERS, ZONE_COLUMNS, Glimpse, Picture
 from metalore.serve.live.story import (
     CityWatch,
     Happening,
+    SoFar,
     forecasted,
     interval_of_zones,
+    resized,
     rule_of,
     scaled,
 )
@@ -316,6 +318,7 @@ class Session:
         ]
         self._watch = CityWatch(scenario, worlds[0])
         self._forecasts: list[Any] = [None] * len(worlds)
+        self._totals = [SoFar() for _ in worlds]
 
     def _about(self, scenario: Scenario, wishes: Wishes, world: World) -> dict[str, Any]:
         """What does not change while cities run."""
@@ -376,29 +379,24 @@ class Session:
         rows = [city.step() for city in self._cities]
         if rows[0] is None:
             return
+        counts = not self._lead_in
         self._lead_in = max(0, self._lead_in - 1)
         worlds: list[dict[str, Any]] = []
         happenings: list[Happening] = []
         for i, (city, row) in enumerate(zip(self._cities, rows, strict=True)):
-            forecasts = None
-            if not self._lead_in and not city.ended:
-                tick = city.decide()
-                forecasts = tick.forecasts
-                happenings += scaled(tick, i)
-                if i == 0:
-                    for text in forecasted(
-                        forecasts, self._forecasts[0], city.forecast.took_s, self._wishes.forecaster
-                    ):
-                        happenings.append({"time_s": tick.time_s, "kind": "forecast", "text": text})
-                self._forecasts[i] = forecasts
             assert row is not None
-            worlds.append(interval_of_zones(row, city.world, forecasts))
+            if counts:
+                self._totals[i].count(row, city.interval_s)
+            decides = not self._lead_in and not city.ended
+            happenings += self._decide(i) if decides else []
+            worlds.append(interval_of_zones(row, city.world, self._forecasts[i] if decides else None))
         city = self._cities[0]
         message = _json({
             "type": "interval",
             "time_s": float(rows[0]["time_s"]),
             "going_on": self._watch.going_on(city.scenario, city.world),
             "worlds": worlds,
+            "so_far": [so_far.figures() for so_far in self._totals],
         })  # fmt: skip
         with self._lock:
             self._history.append(message)
@@ -406,6 +404,18 @@ class Session:
                 self._history.popleft()
         self._send(message)
         self.happened(happenings)
+
+    def _decide(self, i: int) -> list[Happening]:
+        """Let a city size its zones; what there is to tell of it."""
+        city, before = self._cities[i], self._forecasts[i]
+        tick = city.decide()
+        self._forecasts[i] = tick.forecasts
+        self._totals[i].changes += len(resized(tick))
+        told = list(scaled(tick, i))
+        if i == 0:
+            texts = forecasted(tick.forecasts, before, city.forecast.took_s, self._wishes.forecaster)
+            told += [{"time_s": tick.time_s, "kind": "forecast", "text": text} for text in texts]
+        return told
 
     def _show(self) -> None:
         city = self._cities[0]

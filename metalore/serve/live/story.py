@@ -69,6 +69,44 @@ def forecast_of(forecasts: Forecasts) -> dict[str, Any]:
     return found
 
 
+class SoFar:
+    """What a city has come to since it began to count; whoever comes later is told the same."""
+
+    def __init__(self) -> None:
+        self._requests = self._completed = self._lost = self._core_s = 0.0
+        self._ages = np.zeros(2)  # AoRI and AoSI, summed over answered requests
+        self.changes = 0
+        """Sizes of zones that were changed."""
+
+    def count(self, row: Row, interval_s: float) -> None:
+        """Take in an interval."""
+        self._requests += row["requests"].sum()
+        self._completed += row["completed"].sum()
+        self._lost += row["lost"].sum()
+        self._core_s += row["given_cores"].sum() * interval_s
+        self._ages += [np.nansum(row[name] * row["completed"]) for name in ("aori_s", "aosi_s")]
+
+    def figures(self) -> dict[str, float]:
+        """Means over answered requests, the part of requests that was lost, core-hours given, and sizes changed."""
+        aori_s, aosi_s = self._ages / self._completed if self._completed else (np.nan, np.nan)
+        return {
+            "aori_s": round(float(aori_s), 3),
+            "aosi_s": round(float(aosi_s), 3),
+            "lost_part": round(float(self._lost / self._requests), 5) if self._requests else np.nan,
+            "core_hours": round(float(self._core_s) / 3600, 2),
+            "changes": self.changes,
+        }
+
+
+def resized(tick: Tick) -> np.ndarray:
+    """Numbers of zones whose cores or memory change, [n]."""
+    from metalore.autoscale.model import BANDWIDTH
+
+    if tick.decision is None:
+        return np.empty(0, np.intp)
+    return np.flatnonzero(tick.decision.changed[:, :BANDWIDTH].any(axis=1))
+
+
 def scaled(tick: Tick, world: int) -> Iterator[Happening]:
     """Sizes that change, and why; and what went wrong in the turn."""
     from metalore.autoscale.model import BANDWIDTH, in_words
@@ -79,7 +117,7 @@ def scaled(tick: Tick, world: int) -> Iterator[Happening]:
     if decision is None:
         return
     done = "applied" if tick.applied is not None else "not applied"
-    for z in np.flatnonzero(decision.changed[:, :BANDWIDTH].any(axis=1)):
+    for z in resized(tick):
         changed = decision.changed[z]
         before, after = (np.where(changed, amounts[z], np.nan) for amounts in (decision.before, decision.after))
         zone = decision.zones[z]

@@ -216,10 +216,10 @@ const FIGURES = [
   ["requests lost", (n, z) => store.value(n, "lost", z), 0],
 ];
 const SO_FAR = [
-  ["AoRI so far, s", (t) => t.aori / t.completed, 2],
-  ["AoSI so far, s", (t) => t.aosi / t.completed, 2],
-  ["lost so far, %", (t) => (100 * t.lost) / t.requests, 2],
-  ["core-hours given", (t) => t.cores / 3600, 1],
+  ["AoRI so far, s", (t) => t.aori_s, 2],
+  ["AoSI so far, s", (t) => t.aosi_s, 2],
+  ["lost so far, %", (t) => scaledTo(t.lost_part, 100), 2],
+  ["core-hours given", (t) => t.core_hours, 1],
   ["sizes changed", (t) => t.changes, 0],
 ];
 
@@ -237,9 +237,9 @@ function showStory() {
     for (const id of ["now", "figures", "why"]) $(id).replaceChildren();
     return;
   }
-  const { worlds, going_on } = store.newest;
+  const { worlds, going_on, so_far } = store.newest;
   const rows = FIGURES.map(([name, of, digits]) => [name, worlds.map((n) => inDigits(of(n, chosen), digits))]);
-  if (chosen < 0) for (const [name, of, digits] of SO_FAR) rows.push([name, store.totals.map((t) => inDigits(of(t), digits))]);
+  if (chosen < 0) for (const [name, of, digits] of SO_FAR) rows.push([name, so_far.map((t) => inDigits(of(t), digits))]);
   const head = worlds.length > 1 ? [row("th", ["", "A", "B"])] : [];
   document.body.classList.toggle("two", worlds.length > 1);
   $("figures").className = worlds.length > 1 ? "two" : "one";

@@ -21,29 +21,14 @@ export class Store {
     this.intervals = [];
     this.ofZone = new Map();
     this.happened = [];
-    this.totals = hello.sides.map(() => ({ seconds: 0, cores: 0, used: 0, requests: 0, completed: 0, lost: 0, aori: 0, aosi: 0, changes: 0 }));
   }
 
   add(interval) {
     this.intervals.push(interval);
     if (this.intervals.length > MOST) this.intervals.shift();
-    if (interval.time_s < this.hello.lead_in_s) return;
-    interval.worlds.forEach((world, w) => {
-      const total = this.totals[w];
-      const answered = sum(world.completed);
-      total.seconds += this.hello.interval_s;
-      total.cores += sum(world.given_cores) * this.hello.interval_s;
-      total.used += sum(world.cpu_cores) * this.hello.interval_s;
-      total.requests += sum(world.requests);
-      total.lost += sum(world.lost);
-      total.completed += answered;
-      total.aori += (weighted(world.aori_s, world.completed) ?? 0) * answered;
-      total.aosi += (weighted(world.aosi_s, world.completed) ?? 0) * answered;
-    });
   }
 
   note(happening) {
-    if (happening.kind === "scale" && happening.world !== undefined && happening.zone) this.totals[happening.world].changes++;
     this.happened.push(happening);
     if (this.happened.length > MOST) this.happened.shift();
     if (!happening.zone) return;
