@@ -12,8 +12,9 @@ help:            ## this list
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@echo "Setting up $(VENV), once: 3 GB of packages, which takes some minutes"
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
 demo: $(VENV)/installed   ## set up, train PPO on the reference cell, enumerate, compare, write results/demo/index.html
@@ -52,6 +53,7 @@ docs: $(VENV)/installed   ## run every example, notebook and snippet of README a
 
 site: $(VENV)/installed   ## set up, then build the documentation site, strictly: results/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo results/site/index.html
 
 clean:           ## everything that was made
 	rm -rf $(VENV) results runs build dist

@@ -9,7 +9,9 @@ import numpy as np
 
 from metalore.intent import load_library, make_library
 from metalore.intent.encoders import Encoders, embed_library
-from metalore.intent.fusion import Embedded, Fusion, evaluate_fusion, train_fusion
+from metalore.intent.fusion import Embedded, Fusion
+from metalore.intent.fusion_judging import evaluate_fusion
+from metalore.intent.fusion_training import train_fusion
 
 
 def measure_fusion(

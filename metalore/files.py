@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -36,6 +38,28 @@ def write_text(path: Path | str, text: str) -> None:
     """Write a text file whole (UTF-8)."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_document(path: Path, format_name: str, what: str, error: type[Exception]) -> dict[str, Any]:
+    """A JSON object that names its own format, as cards and indexes do.
+
+    Args:
+        path: of the file.
+        format_name: that it must have.
+        what: lies in its folder, for the message.
+        error: raised in one sentence if it cannot be read, is no JSON, or has another format.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise error(f"{path.parent} holds no {what}: {path.name} cannot be read ({cause.strerror})") from None
+    except ValueError:
+        raise error(f"{path} is no JSON, so {path.parent} holds no {what} that metalore wrote") from None
+    found = document.get("format") if isinstance(document, dict) else None
+    if found != format_name:
+        raise error(f"{path} has the format {found!r}; this version of metalore reads {format_name!r} here")
+    checked: dict[str, Any] = document
+    return checked
 
 
 @contextmanager

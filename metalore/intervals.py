@@ -28,7 +28,14 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 def bootstrap(
     values: np.ndarray, statistic: Statistic, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Estimate:
-    """A statistic of the values that are not NaN and its interval.
+    """A statistic of the values that are not NaN and its interval, by the percentile bootstrap.
+
+    Args:
+        values: [n].
+        statistic: which.
+        level: part of resamples that the interval holds.
+        resamples: samples drawn with replacement.
+        seed: of the draws.
 
     Returns:
         (value, low, high); NaN without values, and for the interval of a single one.
@@ -45,7 +52,7 @@ def bootstrap(
 
 
 def bootstrap_mean(values: np.ndarray, level: float = LEVEL, resamples: int = RESAMPLES) -> Estimate:
-    """Mean of the values that are not NaN and its interval; see :func:`bootstrap`."""
+    """Mean of the values [n] that are not NaN and its interval; `level` and `resamples` as for :func:`bootstrap`."""
     return bootstrap(values, mean, level, resamples)
 
 

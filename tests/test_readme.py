@@ -1,4 +1,4 @@
-"""README and docs: Python blocks run, scenarios load, commands exist, links lead somewhere."""
+"""README and docs: Python blocks run, scenarios load, commands exist, links lead somewhere, nothing hides."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from metalore.scenario import validated
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TIMEOUT_S = 300  # the first run on a machine compiles the simulator
+LANGUAGES = {"python", "bash", "toml", "json", "text", "mermaid"}
+"""Of blocks; text is what something prints."""
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SKIP = re.compile(r"<!-- skip: (.+?) -->\n$")
+_IN_TEXT = re.compile(r"`(metalore [^`\n]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
 
@@ -107,11 +110,32 @@ def understood(line: str) -> bool:
     return bool(testing.CliRunner().invoke(app, [*arguments, "--help"]).exit_code == 0)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_block_hides(page: Path) -> None:
+    """Each fence has a language that some test looks at; blocks of shell run in tests/test_walk.py, or say why not."""
+    text = page.read_text(encoding="utf-8")
+    blocks = list(blocks_of(text))
+    assert {block.language for block in blocks} <= LANGUAGES
+    assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(blocks)
+
+
 @pytest.mark.parametrize("block", all_blocks("bash"))
 def test_metalore_commands_exist(block: Block) -> None:
     for line in block.text.splitlines():
         if line.startswith("metalore "):
             assert understood(line), line
+
+
+@pytest.mark.parametrize("block", all_blocks("bash"))
+def test_scripts_exist(block: Block) -> None:
+    for script in re.findall(r"(?:benchmarks|deploy|examples|tools)/[\w./-]+", block.text):
+        assert (ROOT / script).exists(), script
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_metalore_commands_in_prose_exist(page: Path) -> None:
+    for line in _IN_TEXT.findall(_FENCE.sub("", page.read_text(encoding="utf-8"))):
+        assert understood(line) or understood(f"{line} VALUE"), line  # an option may be named without its value
 
 
 @pytest.mark.parametrize("block", all_blocks("bash"))

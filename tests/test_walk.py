@@ -1,41 +1,56 @@
-"""A newcomer's walk: the tutorial and every how-to, block by block, exactly as written, in an empty folder."""
+"""A newcomer's walk: every page, block by block, in an empty folder; shell runs, or is marked with why not."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from test_readme import ROOT, Block, blocks_of, walks
+from cli.calling import call
+from test_readme import PAGES, ROOT, Block, blocks_of, walks
 
 pytest.importorskip("stable_baselines3", reason="the extra `learn` is not installed")
 pytest.importorskip("typer", reason="the extra `cli` is not installed")
 
 TIMEOUT_S = 300  # the first run on a machine compiles the simulator
 LESS = {
-    "metalore simulate": "--episodes 5 --no-plot",
-    "metalore search": "--grid 3 --episodes 3 --no-refine",
-    "metalore train": "--steps 6400 --train evaluation_episodes=5",
-    "metalore evaluate": "--episodes 5 --no-plot",
-    "metalore telemetry": "--no-plot",
+    "simulate": "--episodes 5 --no-plot",
+    "search": "--grid 3 --episodes 3 --no-refine",
+    "train": "--steps 6400 --train evaluation_episodes=5",
+    "evaluate": "--episodes 5 --no-plot",
+    "reproduce static": "--steps 3200 --episodes 3 --grid 3 --look-ahead 0 --seed 1 --threads 1",
+    "record city-30": "--days 0.1 --set step_s=10",
+    "telemetry": "--no-plot",
+    "forecast compare week": "--seeds 1 --forecaster last-value --no-plot",
+    "forecast train": "--set hidden=8 --set recipe.epochs=1",
+    "autoscale compare": "--days 0.0125 --history 0.0125 --seeds 1 --recommender threshold --no-plot",
+    "autoscale --actuator simulated": "--history 0.05 --ticks 3",
+    "agents train": "--days 0.5 --steps 200 --train rounds=1 --train num_envs=2 --set intervals=20",
+    "agents evaluate": "--days 0.5 --episodes 2 --set intervals=20",
 }
-"""Options added to commands, which do the same for less time."""
+"""Options added to commands of `metalore`, which do the same for less time; the last one given counts."""
 
 
 def shortened(line: str) -> str:
     """A command line that does the same for less time."""
-    return next((f"{line} {less}" for command, less in LESS.items() if line.startswith(f"{command} ")), line)
+    less = [less for command, less in LESS.items() if f"{line} ".startswith(f"metalore {command} ")]
+    return " ".join([line, *less])
 
 
 def script_of(block: Block) -> list[str]:
     """How a block is run: Python as a file, lines of a shell one after the other until one fails."""
     if block.language == "python":
         return [sys.executable, "-W", "error", "-c", block.text]
-    lines = [shortened(line.partition("  #")[0].strip()) for line in block.text.splitlines()]
-    return ["bash", "-euc", "\n".join(lines)]
+    return ["bash", "-euc", "\n".join(map(shortened, lines_of(block)))]
+
+
+def lines_of(block: Block) -> list[str]:
+    """Commands of a block of shell, without what is said about them."""
+    return [re.sub(r"\s+# .*", "", line) for line in block.text.splitlines()]
 
 
 @pytest.fixture
@@ -67,6 +82,23 @@ def test_page_can_be_walked(page: Path, tmp_path: Path, environment: dict[str, s
             check=False,
         )
         assert done.returncode == 0, f"{page.name}:{block.line}\n{block.text}\n{done.stdout}\n{done.stderr}"
+
+
+def told(page: Path) -> list[str]:
+    """Commands of a page that are to be run."""
+    blocks = blocks_of(page.read_text(encoding="utf-8"))
+    return [line for block in blocks if block.language == "bash" and not block.skip for line in lines_of(block)]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in walks() and told(page)], ids=lambda p: p.stem)
+def test_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, in an empty folder; within this process, which saves the start, so commands of ours only."""
+    monkeypatch.chdir(tmp_path)
+    for line in told(page):
+        program, *words = shlex.split(shortened(line))
+        assert program == "metalore", f"{line!r} is not run here: mark its block with <!-- skip: reason -->"
+        result = call(*words)
+        assert result.exit_code == 0, f"{line}\n{result.output}"
 
 
 def test_walks_are_the_tutorial_and_all_how_tos() -> None:

@@ -29,13 +29,23 @@ class ForecasterDiedError(RuntimeError):
 
 
 def biased(forecast: Forecast, *, factor: float = 0.5, part: float = 1.0, seed: float = 0) -> Forecast:
-    """Everything that is forecast, times a factor, for a part of the zones."""
+    """Everything that is forecast, times a factor, for a part of the zones.
+
+    Args:
+        forecast: that is broken.
+        factor: what all quantiles are multiplied by.
+        part: of the zones that are meant, in [0, 1].
+        seed: of which they are.
+    """
     _check("biased", factor=factor, part=part, seed=seed)
     return _scaled(forecast, lambda since_s: factor, part, seed)
 
 
 def drifting(forecast: Forecast, *, per_hour: float = 0.8, part: float = 1.0, seed: float = 0) -> Forecast:
-    """The same with a factor that begins with 1 and changes by `per_hour` in every hour: 0.8 takes a fifth of it."""
+    """The same with a factor that begins with 1 and changes by `per_hour` in every hour: 0.8 takes a fifth of it.
+
+    `part` and `seed` say which zones are meant, as for :func:`biased`.
+    """
     _check("drifting", per_hour=per_hour, part=part, seed=seed)
     return _scaled(forecast, lambda since_s: float(per_hour ** (since_s / HOUR_S)), part, seed)
 
@@ -53,12 +63,12 @@ def stale(forecast: Forecast, *, every: float = 120, lasts: float = 15, seed: fl
 
 
 def frozen(forecast: Forecast, *, every: float = 120, lasts: float = 15, seed: float = 0) -> Forecast:
-    """The same, but what is given again pretends to be new."""
+    """The same, `every` so often and as long as it `lasts`, but what is given again pretends to be new."""
     return _repeated(forecast, _outages("frozen", every, lasts, seed), again=_as_if_made)
 
 
 def missing(forecast: Forecast, *, every: float = 120, lasts: float = 15, seed: float = 0) -> Forecast:
-    """Now and then there is no forecast."""
+    """Now and then there is no forecast; `every` and `lasts` as for :func:`stale`."""
     out = _outages("missing", every, lasts, seed)
 
     def broken(usage: Usage, now_s: float) -> Forecasts | None:
@@ -68,7 +78,11 @@ def missing(forecast: Forecast, *, every: float = 120, lasts: float = 15, seed: 
 
 
 def dying(forecast: Forecast, *, after: float = 60) -> Forecast:
-    """So many intervals after the first forecast there is an error, and never a forecast again."""
+    """So many intervals `after` the first forecast there is an error, and never a forecast again.
+
+    Raises:
+        ForecasterDiedError: by what is returned, from then on.
+    """
     _check("dying", after=after)
     since = _Since()
 

@@ -94,7 +94,13 @@ class Drift:
     # -- parts, for those who have forecasts and use as arrays ---------------------------------------------------------
 
     def error(self, used: np.ndarray, median: np.ndarray, p90: np.ndarray, given: np.ndarray) -> np.ndarray:
-        """Of each zone, [z], from [z, r] each; NaN where nothing is known."""
+        """How far forecasts were off, in their own spreads: of each zone [z]; NaN where nothing is known.
+
+        Args:
+            used: what was measured, [z, r].
+            median, p90: quantiles of what was forecast of it, [z, r].
+            given: what zones had, [z, r].
+        """
         with np.errstate(invalid="ignore"):  # absurd forecasts may be infinite
             errors = np.abs(used - median) / np.maximum(p90 - median, self.floor * given)
         capped: np.ndarray = np.minimum(np.fmax.reduce(errors, axis=1), self.largest)

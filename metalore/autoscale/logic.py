@@ -82,7 +82,7 @@ class Logic:
         return decision, Remembered(advice.state, fallback, safety, drift)
 
     def applied(self, decision: Decision, done: np.ndarray, remembered: Remembered) -> Remembered:
-        """What to remember after some zones [z] got what was decided."""
+        """What to remember after the zones of which `done` [z] is true got what was decided."""
         return replace(remembered, safety=self.safety.applied(decision, done, remembered.safety))
 
 

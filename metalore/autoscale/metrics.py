@@ -270,7 +270,7 @@ class ForecastErrors:
     def count(
         self, target: str, horizon: str, measured: np.ndarray, median: np.ndarray | None, p90: np.ndarray | None
     ) -> None:
-        """Take in measured values and what was forecast of them, [n] each; NaN where one is not known."""
+        """Take in what was `measured`, and its `median` and `p90` as forecast, [n] each; NaN where one is not known."""
         if median is not None:
             errors = np.abs(measured - median)
             self._errors.labels(target, horizon).inc(float(np.nansum(errors)))

@@ -126,7 +126,7 @@ def packages(
         yield Finding("packages", "metalore", BROKEN, "no metadata", "install it: pip install metalore")
     brought: dict[Requirement, list[str]] = {}
     for extra, of in needed.items():
-        for one in of:
+        for one in dict.fromkeys(of):  # an extra may bring it by several others
             brought.setdefault(one, []).append(extra)
     for one, extras in brought.items():
         yield _package(one, versions[one.name], extras, pins.get(one.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from metalore.cli._recorded import Experiment, Number
@@ -9,6 +10,9 @@ from metalore.cli._recorded import Experiment, Number
 BEGIN, END = "<!-- experiments: written by tools/reproduce-page -->", "<!-- end of experiments -->"
 SHOWN = 4
 """Numbers of each in a list of all."""
+QUICK = re.compile("[1-5] s")
+"""Times of experiments that run in the tests; others are marked with why not."""
+TESTED = "tests/cli/test_recorded.py checks that its commands exist and that its numbers are those of the page"
 
 
 def listing(experiment: Experiment, most: int | None = None) -> str:
@@ -65,6 +69,7 @@ def _section(one: Experiment) -> str:
     )
     itself = f"metalore reproduce {one.name}"
     lines = [f"### {one.name}", "", f"{_sentence(one.shows)} Published in {_link(one.docs)}.", ""]
+    lines += [] if QUICK.fullmatch(one.time) else [f"<!-- skip: takes, on 2 cores: {one.time}; {TESTED} -->"]
     lines += ["```bash", *first, itself, f"metalore reproduce --check {one.name}", "```", ""]
     if runs != [itself]:
         lines += ["It runs " + ", then ".join(f"`{command}`" for command in runs) + ".", ""]

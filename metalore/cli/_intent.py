@@ -136,7 +136,8 @@ def train_on(
         raise IntentError(f"--seed is {seed}; seeds are whole numbers from 0 on")
     how: dict[str, Any] = {"seed": seed, "resume": resume, "say": say} | ({} if epochs is None else {"epochs": epochs})
     if what == FUSION:
-        from metalore.intent.fusion import Fusion, Recipe, train_fusion
+        from metalore.intent.fusion import Fusion
+        from metalore.intent.fusion_training import Recipe, train_fusion
 
         items = _embedded(folder, encoders)
         if later is None:
@@ -185,7 +186,7 @@ def evaluate_on(folder: Path, data: Path, part: str, encoders: Path | None, capt
         raise IntentError(f"there is no part {part!r}; name one of {', '.join(PARTS)}")
     what, encoder = load_encoder(folder)
     if what == FUSION:
-        from metalore.intent.fusion import evaluate_fusion
+        from metalore.intent.fusion_judging import evaluate_fusion
 
         return evaluate_fusion(encoder, _embedded(data, encoders), part)
     return _scores(what, encoder, data_of(what, data, captions), part)

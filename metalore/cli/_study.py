@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +105,7 @@ class Study:
         folder = self.folder / "policies" / f"{name}-{seed}"
         if _is_finished(folder, scenario, settings):
             return load_policy(folder)
-        with progress_bar() as bar, self._timed(f"training {name}-{seed}"):
-            task = bar.add_task(f"train {name} {seed}", total=settings.steps)
+        with self._timed(f"training {name}-{seed}", settings.steps) as update:
             train(
                 scenario,
                 settings,
@@ -112,7 +113,7 @@ class Study:
                 seed=seed,
                 resume=(folder / CHECKPOINT).exists(),
                 threads=1,  # the network takes most of the time
-                progress=lambda done, _: bar.update(task, completed=done),
+                progress=lambda done, _: update(completed=done),
             )
         write_text(folder / "finished", "")
         return load_policy(folder)
@@ -120,8 +121,10 @@ class Study:
     def enumerated(self, scenario: Scenario, objective: str = "return") -> tuple[Searched, Fixed]:
         """The grid of fixed splits, and the best split of the finer grid around its best."""
         where = Resources(threads=self.budget.threads)
-        with self._timed(f"enumeration of {self.budget.grid} x {self.budget.grid} splits, {scenario.name}"):
-            search = search_splits(scenario, self.budget.grid, range(self.budget.episodes), resources=where)
+        grid, seeds = self.budget.grid, range(self.budget.episodes)
+        part = f"enumeration of {grid} x {grid} splits, {scenario.name}"
+        with self._timed(part, grid**2 * len(seeds)) as update:
+            search = search_splits(scenario, grid, seeds, resources=where, progress=lambda n: update(advance=n))
         with self._timed(f"refinement, {scenario.name}"):
             finer = refine(search, objective, resources=where)
         bandwidth, compute = finer.points[finer.best(objective)]
@@ -137,8 +140,8 @@ class Study:
 
     def judged(self, policies: Mapping[str, Policy], scenario: Scenario, reference: str = BEST_FIXED) -> Evaluation:
         """All policies on the held-out seeds."""
-        with progress_bar() as bar, self._timed(f"evaluation, {scenario.name}"):
-            task = bar.add_task("evaluate", total=len(policies) * self.budget.episodes * scenario.max_steps)
+        total = len(policies) * self.budget.episodes * scenario.max_steps
+        with self._timed(f"evaluation, {scenario.name}", total) as update:
             return evaluate(
                 policies,
                 [scenario],
@@ -147,7 +150,7 @@ class Study:
                 threads=self.budget.threads,
                 course=True,
                 ages=True,
-                progress=lambda _, name, steps: bar.update(task, advance=steps, description=f"evaluate {name}"),
+                progress=lambda _, name, steps: update(advance=steps, description=f"evaluation of {name}"),
             )
 
     def looked_ahead(self, bases: Sequence[Policy], scenario: Scenario) -> pd.DataFrame:
@@ -156,16 +159,18 @@ class Study:
         from metalore.policies import LookAhead, run_episodes
 
         seeds = self.budget.held_out[: self.budget.look_ahead]
-        rows = []
-        with self._timed(f"look-ahead on {len(seeds)} episodes, {scenario.name}"):
-            returns = {base.name: run_episodes(scenario, base, seeds).episodes["return"] for base in bases}
-            strongest = max(returns, key=lambda name: float(returns[name].mean()))
+        returns = {base.name: run_episodes(scenario, base, seeds).episodes["return"] for base in bases}
+        strongest = max(returns, key=lambda name: float(returns[name].mean()))
+        total = 2 * len(seeds) * scenario.max_steps
+        with self._timed(f"look-ahead on {len(seeds)} episodes, {scenario.name}", total) as update:
             for clairvoyant in (True, False):
                 policy = LookAhead(list(bases), clairvoyant=clairvoyant, samples=4, threads=self.budget.threads)
-                returns[policy.name] = run_episodes(scenario, policy, seeds).episodes["return"]
-            for name, values in returns.items():
-                mean, gain = bootstrap_mean(values), paired_difference(values, returns[strongest])
-                rows.append((name, *mean, strongest, *gain, len(seeds)))
+                run = run_episodes(scenario, policy, seeds, progress=lambda steps: update(advance=steps))
+                returns[policy.name] = run.episodes["return"]
+        rows = []
+        for name, values in returns.items():
+            mean, gain = bootstrap_mean(values), paired_difference(values, returns[strongest])
+            rows.append((name, *mean, strongest, *gain, len(seeds)))
         columns = ["policy", "mean", "low", "high", "over", "gain", "gain_low", "gain_high", "episodes"]
         return pd.DataFrame(rows, columns=columns)
 
@@ -194,23 +199,14 @@ class Study:
             write_page(learning_page(learning, title, extra, lead), self.folder / "index.html")
         return self.folder / "index.html"
 
-    def _timed(self, part: str) -> _Stopwatch:
-        return _Stopwatch(part, self.seconds)
-
-
-class _Stopwatch:
-    """Says what is being done and keeps how long it took."""
-
-    def __init__(self, part: str, seconds: dict[str, float]) -> None:
-        self._part, self._seconds = part, seconds
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is None:
-            self._seconds[self._part] = time.perf_counter() - self._start
-            say(f"  {self._part}: {self._seconds[self._part]:.1f} s")
+    @contextmanager
+    def _timed(self, part: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+        """Shows a part of the study while somebody watches, and says how long it took; yields what updates the bar."""
+        start = time.perf_counter()
+        with progress_bar() as bar:
+            yield partial(bar.update, bar.add_task(part, total=total))
+        self.seconds[part] = time.perf_counter() - start
+        say(f"  {part}: {self.seconds[part]:.1f} s")
 
 
 def _is_finished(folder: Path, scenario: Scenario, settings: TrainSettings) -> bool:

@@ -94,6 +94,8 @@ class MultiCellParallelEnv(Rendered, ParallelEnv[str, np.ndarray, np.ndarray]):
     - `job_log`, `channel`, `mobility`, `traffic`, `scheduler`: as in `metalore/SmartCity-v0`.
     - `render_mode`: `"rgb_array"` or `"human"`.
 
+    What cannot be is refused with a `ValueError`.
+
     ## Version History
     - v0: first release.
     """
@@ -182,7 +184,7 @@ class MultiCellParallelEnv(Rendered, ParallelEnv[str, np.ndarray, np.ndarray]):
     def step(
         self, actions: Mapping[str, np.ndarray]
     ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
-        """Act, advance, observe, reward, leave and join."""
+        """Act, advance, observe, reward, leave and join; `actions` hold shares [2] of each agent."""
         self.world.step(self._shares(actions))
         ended = bool(self.world.ended[0])
         up = self._observer.up
@@ -247,12 +249,12 @@ parallel_env = MultiCellParallelEnv
 
 
 def raw_env(*arguments: Any, **options: Any) -> AECEnv[str, np.ndarray, np.ndarray]:
-    """The same with agents acting one after the other (PettingZoo's AEC interface)."""
+    """The same with agents acting one after the other (PettingZoo's AEC interface); observations [f], actions [2]."""
     return parallel_to_aec(parallel_env(*arguments, **options))
 
 
 def env(*arguments: Any, **options: Any) -> AECEnv[str, np.ndarray, np.ndarray]:
-    """:func:`raw_env` with PettingZoo's guard against calls in the wrong order."""
+    """:func:`raw_env` with PettingZoo's guard against calls in the wrong order; shapes are the same, [f] and [2]."""
     return wrappers.OrderEnforcingWrapper(raw_env(*arguments, **options))
 
 

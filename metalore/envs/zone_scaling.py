@@ -81,6 +81,8 @@ class ZoneScalingEnv(gymnasium.Env[np.ndarray, Any]):
       `reward={"cost": 2.0}`, `disturbances={"crowds_per_day": 2.0}`.
     - `render_mode`: `"ansi"`: a line of text.
 
+    What cannot be is refused with a `ValueError`.
+
     ## Version History
     - v0: first release.
     """
@@ -125,7 +127,11 @@ class ZoneScalingEnv(gymnasium.Env[np.ndarray, Any]):
         }
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Resize, run an interval, observe, reward."""
+        """Resize, run an interval, observe, reward.
+
+        Raises:
+            ValueError: an action outside of the action space.
+        """
         if not self.action_space.contains(action):
             raise ValueError(f"the action is {action!r}; it must lie in {self.action_space}")
         self._last = self.core.step(moves_of(np.asarray(action)[None, None], self._multi))
@@ -196,7 +202,11 @@ class ZoneScalingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | list[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin all episodes. One seed counts up over the environments."""
+        """Begin all episodes. One seed counts up over the environments.
+
+        Raises:
+            ValueError: some environments have a seed, and some none.
+        """
         super().reset(seed=seed if isinstance(seed, int) else None)
         if seed is None and (self.core.episodes < 0).any():
             seed = int(self.np_random.integers(2**31))
@@ -208,7 +218,17 @@ class ZoneScalingVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return seen, {"action_mask": self.action_masks()}
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Resize, run an interval, observe, reward; begin anew where an episode was over."""
+        """Resize, run an interval, observe, reward; begin anew where an episode was over.
+
+        Args:
+            actions: [e], or [e, 3] with `actions="multi"`.
+
+        Returns:
+            Observations [e, f]; rewards, terminated and truncated [e] each; `action_mask` and `reward_terms` [e, k].
+
+        Raises:
+            ValueError: actions outside of the action space.
+        """
         over, actions = self._over.copy(), np.asarray(actions)
         most = 2 if self._multi else len(MOVES) - 1
         if actions.shape != self.action_space.shape or not ((actions >= 0) & (actions <= most)).all():

@@ -98,7 +98,7 @@ class Demand:
         return len(self.zones)
 
     def week_s(self, rows: np.ndarray) -> np.ndarray:
-        """Time of the week at which intervals begin, s."""
+        """Time of the week at which intervals begin, s, of their numbers `rows` [...]."""
         at: np.ndarray = (self.start_s + np.asarray(rows) * self.interval_s) % WEEK_S
         return at
 
@@ -129,7 +129,7 @@ class Demand:
         )
 
     def neighbours(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The nearest zones of each [z, n] and equal parts for them [z, n]; fewer zones: zeros."""
+        """The `count` nearest zones of each [z, n] and equal parts for them [z, n]; of a single zone: zeros."""
         count = max(min(count, self.num_zones - 1), 1)
         if self.num_zones == 1:
             return np.zeros((1, 1), np.int64), np.zeros((1, 1))

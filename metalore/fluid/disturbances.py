@@ -60,7 +60,7 @@ class Disturbances:
         )
 
     def draw(self, rng: np.random.Generator, intervals: int, zones: int, interval_s: float) -> Course:
-        """The course of an episode."""
+        """The course of an episode of so many `intervals` [t] and `zones` [z]."""
         shape = (intervals, zones)
         ramp = np.linspace(0.0, 1.0, intervals)[:, None]
         factor = np.exp(ramp * self.drift_sd * rng.standard_normal(zones))

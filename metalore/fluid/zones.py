@@ -98,6 +98,9 @@ class FluidZones:
         network_s: what a request's latency grows by if a neighbour serves it.
         neighbours: how many zones a zone may hand requests to.
 
+    Raises:
+        FluidError: no environment.
+
     Attributes:
         row: the interval that comes next, [e].
         zone_of: number in the demand of each environment's zones, [e, z].

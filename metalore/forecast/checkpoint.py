@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import metalore
-from metalore.files import replacing_folder
+from metalore.files import read_document, replacing_folder
 from metalore.forecast.errors import ForecastError, unknown
 from metalore.forecast.forecaster import QUANTILES, Forecaster
 from metalore.forecast.panel import Edges, Panel
@@ -217,20 +217,9 @@ def read_card(folder: Path | str) -> dict[str, Any]:
     Raises:
         ForecastError: no such folder, or not a forecaster of ours.
     """
-    path = Path(folder) / CARD
     if not Path(folder).is_dir():
         raise ForecastError(f"there is no folder {folder}, so no forecaster in it")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ForecastError(f"{folder} holds no forecaster: {CARD} cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise ForecastError(f"{path} is no JSON, so {folder} holds no forecaster that metalore saved") from None
-    found = card.get("format") if isinstance(card, dict) else None
-    if found != FORMAT:
-        raise ForecastError(f"{path} has the format {found!r}; this version of metalore reads {FORMAT!r}")
-    checked: dict[str, Any] = card
-    return checked
+    return read_document(Path(folder) / CARD, FORMAT, "forecaster", ForecastError)
 
 
 def _where(folder: Path) -> str:

@@ -24,10 +24,14 @@ from metalore.forecast.forecaster import MEDIAN, QUANTILES
 
 @dataclass(frozen=True)
 class Scores:
-    """What :func:`score` finds; all but the first in the unit or as parts of the target.
+    """What :func:`score` finds.
 
     Attributes:
         count: measured entries.
+        mae: mean absolute error of the median, in the target's unit.
+        rmse: root of the mean squared error of the expected value, in the target's unit.
+        wape, nrmse: `mae` over the mean absolute measured value, and `rmse` over the mean measured value.
+        quantile_loss: mean pinball loss over all quantiles, in the target's unit.
         coverage: at each of :data:`metalore.forecast.forecaster.QUANTILES`.
     """
 
@@ -50,8 +54,8 @@ def score(actual: np.ndarray, quantiles: np.ndarray, mean: np.ndarray | None = N
     """Scores pooled over all entries.
 
     Args:
-        actual: any shape; NaN where nothing was measured.
-        quantiles: the same shape and one axis more, the quantiles.
+        actual: any shape [...]; NaN where nothing was measured.
+        quantiles: the same shape and one axis more, the quantiles: [..., q].
         mean: expected values, the same shape as `actual`; unset: the middle quantile.
 
     Raises:

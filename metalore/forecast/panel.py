@@ -70,7 +70,11 @@ class Edges:
 
     @classmethod
     def of_matrix(cls, adjacency: np.ndarray) -> Edges:
-        """From weights [z, z], row to column; the diagonal is left out, 0 is no edge."""
+        """From weights `adjacency` [z, z], row to column; the diagonal is left out, 0 is no edge.
+
+        Raises:
+            ForecastError: it is not square.
+        """
         matrix = np.array(adjacency, np.float32)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
             raise ForecastError(f"an adjacency has the shape {matrix.shape}; it needs as many rows as columns")
@@ -409,7 +413,7 @@ class Panel:
         return np.broadcast_to(found, (*rows.shape, len(self.zones)))
 
     def actual(self, origins: np.ndarray, horizons: Sequence[int], end: int | None = None) -> np.ndarray:
-        """What happened `horizons` intervals after each origin, [n, z, h, f]; NaN if not known, or not before `end`.
+        """What happened `horizons` intervals after `origins` [n]: [n, z, h, f]; NaN if not known, or not before `end`.
 
         The order of axes is that of :meth:`metalore.forecast.forecaster.Forecaster.predict`.
         """

@@ -52,6 +52,9 @@ def evaluate(
 
     Returns:
         Columns `horizon`, `target` and those of :meth:`metalore.forecast.metrics.Scores.as_row`.
+
+    Raises:
+        ForecastError: a group pools what is not forecast, or the part has no window.
     """
     pooled = groups if groups is not None else {str(h): (h,) for h in forecaster.horizons}
     for name, wanted in pooled.items():

@@ -43,7 +43,7 @@ def make_forecaster(name: str, **settings: Any) -> Forecaster:
         ForecastError: no such name or setting, a value of another kind, or what it needs is not installed.
     """
     if name not in _HOMES:
-        raise ForecastError(f"{unknown('forecaster', name, NAMES, 'MetaLore')}; there are {_LIST}")
+        raise unknown("forecaster", name, NAMES, "MetaLore")
     module, cls = _HOMES[name]
     try:
         made = getattr(importlib.import_module(module), cls)

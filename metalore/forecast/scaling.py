@@ -77,7 +77,7 @@ class Scaler:
         return result
 
     def unscaled_forecast(self, forecast: np.ndarray) -> np.ndarray:
-        """Back again, of [n, z, h, f] or, with quantiles, [n, z, h, f, q]."""
+        """A `forecast` back again: [n, z, h, f] or, with quantiles, [n, z, h, f, q]."""
         mean, deviation = self.mean[:, None], self.deviation[:, None]
         if forecast.ndim == 5:
             mean, deviation = mean[..., None], deviation[..., None]

@@ -77,6 +77,9 @@ class Split:
             inside: whether these must lie in the part too, as some published protocols have it; else in the panel.
             stride: take every so many.
 
+        Returns:
+            Rows of the panel, [n].
+
         Raises:
             ForecastError: there is no such window.
         """

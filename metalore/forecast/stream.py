@@ -106,7 +106,7 @@ class StreamState:
     Attributes:
         rows: `time_s`, `zone` and columns, as :meth:`Stream.observe` takes them.
         announced: `time_s`, `zone` and events, as :meth:`Stream.announce` takes them.
-        arrays: what rows cannot say: intents, and the running state of a forecaster that has one.
+        arrays: what rows cannot say: intents [z, d], and the running state of a forecaster that has one.
     """
 
     rows: pd.DataFrame

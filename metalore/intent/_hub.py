@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import metalore
-from metalore.files import replacing_folder, write_text
+from metalore.files import read_document, replacing_folder, write_text
 from metalore.intent.errors import IntentError
 from metalore.intent.media import Source
 
@@ -116,16 +116,7 @@ def read_card(folder: Path | str, format_name: str) -> dict[str, Any]:
         IntentError: no such folder, or without a card of this format, or with weights other than its card's.
     """
     folder = Path(folder)
-    path = folder / CARD
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise IntentError(f"{folder} holds no encoder: {CARD} cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise IntentError(f"{path} is no JSON, so {folder} holds no encoder that metalore saved") from None
-    found = card.get("format") if isinstance(card, dict) else None
-    if found != format_name:
-        raise IntentError(f"{path} has the format {found!r}; {format_name!r} is needed here")
+    card = read_document(folder / CARD, format_name, "encoder", IntentError)
     if not (folder / WEIGHTS).is_file():
         raise IntentError(f"{folder} has a card and no weights; copy or save the encoder again")
     if _digest(folder / WEIGHTS) != card.get("weights_sha256"):
@@ -133,40 +124,60 @@ def read_card(folder: Path | str, format_name: str) -> dict[str, Any]:
             f"{folder / WEIGHTS} is not what its card was written for (its SHA-256 differs); it was changed, or copied "
             "in part, so save or copy the encoder again"
         )
-    checked: dict[str, Any] = card
-    return checked
+    return card
 
 
-def load(model: Any, processor: Any, folder: Path | str, format_name: str) -> tuple[Any, Any, dict[str, Any]]:
-    """A model, its processor, and the facts of its card, as :func:`save` wrote them.
+class Encoder:
+    """A model of the library with its processor, and what is known of both; images and speech have one each.
 
-    Raises:
-        IntentError: see :func:`read_card` and :func:`from_hub`.
+    Args:
+        model, processor: of the classes below.
+        facts: for the card.
+        device: of torch; unset: a GPU if there is one.
     """
-    card = read_card(folder, format_name)
-    loaded, prepared = from_hub(model, processor, folder, None, offline=True)
-    facts = {name: value for name, value in card.items() if name not in ("format", "versions", "weights_sha256")}
-    return loaded, prepared, facts
 
+    _classes: ClassVar[tuple[str, str]]
+    """Names of the model's and the processor's class in transformers."""
+    _format: ClassVar[str]
 
-def save(folder: Path | str, model: Any, processor: Any, format_name: str, facts: Mapping[str, Any]) -> None:
-    """Write a model, its processor and a card, whole or not at all; an encoder that was there is replaced.
+    def __init__(self, model: Any, processor: Any, facts: Mapping[str, Any], device: str | None = None) -> None:
+        self.model = model.to(device_of(device)).eval()
+        self.processor = processor
+        self.facts = dict(facts)
 
-    Raises:
-        IntentError: the folder holds something else.
-        OSError: it cannot be written.
-    """
-    folder = Path(folder)
-    check_ours(folder)
-    with replacing_folder(folder) as fresh:
-        with _quiet():
-            model.save_pretrained(fresh, max_shard_size="1TB")  # one file, whose digest is in the card
-        processor.save_pretrained(fresh)
-        write_card(fresh, format_name, facts)
+    @classmethod
+    def load(cls, folder: Path | str, device: str | None = None) -> Self:
+        """What :meth:`save` wrote; it gives the same output on the same machine.
+
+        Raises:
+            IntentError: no encoder there, of another format, or damaged.
+        """
+        import transformers
+
+        card = read_card(folder, cls._format)
+        model, processor = (getattr(transformers, name) for name in cls._classes)
+        loaded = from_hub(model, processor, folder, None, offline=True)
+        facts = {name: value for name, value in card.items() if name not in ("format", "versions", "weights_sha256")}
+        return cls(*loaded, facts, device)
+
+    def save(self, folder: Path | str) -> None:
+        """Weights (safetensors), the library's configuration, and `card.json`; an encoder that was there is replaced.
+
+        Raises:
+            IntentError: the folder holds something else.
+            OSError: it cannot be written.
+        """
+        folder = Path(folder)
+        check_ours(folder)
+        with replacing_folder(folder) as fresh:
+            with _quiet():
+                self.model.save_pretrained(fresh, max_shard_size="1TB")  # one file, whose digest is in the card
+            self.processor.save_pretrained(fresh)
+            write_card(fresh, self._format, self.facts)
 
 
 def save_tensors(folder: Path | str, tensors: Mapping[str, Any], format_name: str, facts: Mapping[str, Any]) -> None:
-    """Write weights of our own networks and a card; see :func:`save`."""
+    """Write weights of our own networks and a card; see :meth:`Encoder.save`."""
     from safetensors.torch import save_file
 
     folder = Path(folder)

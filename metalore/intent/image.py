@@ -57,7 +57,7 @@ def pictures_of(library: Library) -> Pictures:
     }
 
 
-class ImageEncoder:
+class ImageEncoder(_hub.Encoder):
     """BLIP (Li, Li, Xiong and Hoi 2022), a vision transformer and a text decoder that sees its patches.
 
     The embedding is the vision transformer's pooled output, normalized to length 1. Where that has other than 768
@@ -74,10 +74,8 @@ class ImageEncoder:
         device: of torch; unset: a GPU if there is one.
     """
 
-    def __init__(self, model: Any, processor: Any, facts: Mapping[str, Any], device: str | None = None) -> None:
-        self.model = model.to(_hub.device_of(device)).eval()
-        self.processor = processor
-        self.facts = dict(facts)
+    _classes = ("BlipForConditionalGeneration", "BlipProcessor")
+    _format = FORMAT
 
     @classmethod
     def pretrained(
@@ -118,26 +116,6 @@ class ImageEncoder:
         with torch.no_grad():  # what the patches' layer learns soon outweighs what was drawn
             model.vision_model.embeddings.patch_embedding.weight.mul_(0.5)
         return cls(model, processor, {"base": _hub.SMALL, "seed": seed}, device)
-
-    @classmethod
-    def load(cls, folder: Path | str, device: str | None = None) -> ImageEncoder:
-        """What :meth:`save` wrote; it gives the same output on the same machine.
-
-        Raises:
-            IntentError: no encoder there, of another format, or damaged.
-        """
-        from transformers import BlipForConditionalGeneration, BlipProcessor
-
-        return cls(*_hub.load(BlipForConditionalGeneration, BlipProcessor, folder, FORMAT), device)
-
-    def save(self, folder: Path | str) -> None:
-        """Weights (safetensors), the library's configuration, and `card.json`; an encoder that was there is replaced.
-
-        Raises:
-            IntentError: the folder holds something else.
-            OSError: it cannot be written.
-        """
-        _hub.save(folder, self.model, self.processor, FORMAT, self.facts)
 
     def embed(self, images: Sequence[Image.Image | Source], batch: int = 32) -> np.ndarray:
         """Embeddings, float32 [n, 768], each of length 1.

@@ -123,6 +123,9 @@ class KANLayer(nn.Module):
         grid: intervals of each spline.
         order: degree of its polynomials.
         reach: the first grid goes from minus this to this.
+
+    Raises:
+        IntentError: one of them is not above 0.
     """
 
     knots: Tensor
@@ -203,6 +206,9 @@ class KAN(nn.Module):
     Args:
         widths: nodes of each layer, inputs first.
         grid, order, reach: see :class:`KANLayer`.
+
+    Raises:
+        IntentError: fewer than two widths.
     """
 
     def __init__(self, widths: Sequence[int], grid: int = 3, order: int = 3, reach: float = 1.0) -> None:
@@ -226,7 +232,7 @@ class KAN(nn.Module):
             x = after
 
     def update_grid(self, x: Tensor, grid: int | None = None, uniform: float = 0.02) -> None:
-        """See :meth:`KANLayer.update_grid`; of every layer, from samples [n, widths[0]].
+        """See :meth:`KANLayer.update_grid`; of every layer, from samples `x` [n, widths[0]]; `uniform` as there.
 
         With a larger `grid` this is the paper's grid extension: a finer network that begins where the coarse one was.
         """
@@ -235,7 +241,7 @@ class KAN(nn.Module):
                 layer.update_grid(entering, grid, uniform)
 
     def penalty(self, x: Tensor, entropy: float = 1.0) -> Tensor:
-        """See :meth:`KANLayer.penalty`; the sum over all layers."""
+        """See :meth:`KANLayer.penalty`, also for `entropy`; the sum over all layers, scalar."""
         return torch.stack([layer.penalty(entering, entropy) for layer, entering in self.walk(x)]).sum()
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metalore.files import replacing_folder, write_text
+from metalore.files import read_document, replacing_folder, write_text
 from metalore.intent.errors import IntentError
 
 ACTIVITIES = ("quiet", "work", "school", "game", "concert", "sport")
@@ -115,21 +115,12 @@ def load_library(folder: Path | str) -> Library:
         IntentError: no library there, of another format, or damaged.
     """
     folder = Path(folder)
-    path = folder / INDEX
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise IntentError(f"{folder} holds no library: {INDEX} cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise IntentError(f"{path} is no JSON, so {folder} holds no library that metalore made") from None
-    found = index.get("format") if isinstance(index, dict) else None
-    if found != FORMAT:
-        raise IntentError(f"{path} has the format {found!r}; this version of metalore reads {FORMAT!r}")
+    index = read_document(folder / INDEX, FORMAT, "library", IntentError)
     try:
         items = tuple(_item(folder, row) for row in index["items"])
         return Library(folder, int(index["seed"]), items)
     except (KeyError, TypeError, ValueError) as error:
-        raise IntentError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+        raise IntentError(f"{folder / INDEX} is damaged: {type(error).__name__}: {error}") from None
 
 
 def _rows(items: int, seed: int, modalities: Sequence[str]) -> list[dict[str, Any]]:

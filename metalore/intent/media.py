@@ -36,15 +36,25 @@ _UNKNOWN_FRAMES = 2**60
 
 @dataclass(frozen=True)
 class Limits:
-    """What is read at most; defaults hold everything in the public data sets and keep one file below a gigabyte."""
+    """What is read at most; defaults hold everything in the public data sets and keep one file below a gigabyte.
+
+    Attributes:
+        most_bytes: of a file.
+        most_pixels: of an image: those of a large photograph, 120 MB unpacked.
+        least_seconds: of audio; shorter has no frame in a speech model.
+        most_seconds: of audio; LibriSpeech's longest utterance has 35 s.
+        most_channels: of audio.
+        most_frames: of a motion: 4 minutes.
+        most_metres: of a joint from the origin; files in millimetres are beyond it.
+    """
 
     most_bytes: int = 64 * 2**20
-    most_pixels: int = 40_000_000  # a large photograph; 120 MB unpacked
-    least_seconds: float = 0.1  # shorter audio has no frame in a speech model
-    most_seconds: float = 60.0  # LibriSpeech's longest utterance has 35 s
+    most_pixels: int = 40_000_000
+    least_seconds: float = 0.1
+    most_seconds: float = 60.0
     most_channels: int = 2
-    most_frames: int = 3000  # 4 minutes of motion
-    most_metres: float = 100.0  # of a joint from the origin; files in millimetres are beyond it
+    most_frames: int = 3000
+    most_metres: float = 100.0
 
 
 LIMITS = Limits()

@@ -70,7 +70,7 @@ def features(motion: np.ndarray) -> np.ndarray:
 
 
 def mirrored(rows: np.ndarray) -> np.ndarray:
-    """Features [..., 77] of the same motion in a mirror: left is right."""
+    """Features `rows` [..., 77] of the same motion in a mirror: left is right."""
     return np.asarray(rows[..., _MIRROR] * _SIGNS)
 
 
@@ -141,7 +141,7 @@ class Shape:
             raise IntentError("the widths, the grid and the order of a motion encoder must be above 0")
 
     def layer(self, inputs: int, outputs: int) -> nn.Module:
-        """A KAN layer, or two linear layers with as many parameters, as near as whole nodes allow."""
+        """A KAN layer from `inputs` to `outputs`, or two linear layers of as many parameters as nodes allow."""
         if self.core == "kan":
             return KANLayer(inputs, outputs, self.grid, self.order, _REACH)
         nodes = round((inputs * outputs * (self.grid + self.order + 1) - outputs) / (inputs + outputs + 1))
@@ -325,7 +325,7 @@ class MotionEncoder:
 
     @torch.inference_mode()
     def embed_features(self, rows: Sequence[np.ndarray]) -> np.ndarray:
-        """The same, of motions given as :func:`features`."""
+        """The same, of motions given as `rows` [t, 77], one after the other, by :func:`features`."""
         self.network.eval()
         found = [np.empty((0, EMBEDDING), np.float32)]
         for first in range(0, len(rows), _BATCH):

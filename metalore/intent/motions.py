@@ -109,7 +109,7 @@ class Style:
         return 1 - 2 * self.side
 
     def beat(self, hz: float) -> Angles:
-        """Phase of what repeats so often at the usual pace."""
+        """Phase of what repeats `hz` times a second at the usual pace."""
         return np.asarray(hz * self.clock)
 
     def once(self) -> Angles:

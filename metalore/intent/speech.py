@@ -59,7 +59,7 @@ def utterances_of(library: Library) -> Utterances:
     }
 
 
-class SpeechEncoder:
+class SpeechEncoder(_hub.Encoder):
     """Wav2Vec2 (Baevski, Zhou, Mohamed and Auli 2020) with a layer that spells, trained by CTC (Graves et al. 2006).
 
     The embedding is the mean of the network's last hidden states over time, normalized to length 1.
@@ -76,14 +76,15 @@ class SpeechEncoder:
         IntentError: hidden states of another size.
     """
 
+    _classes = ("Wav2Vec2ForCTC", "Wav2Vec2Processor")
+    _format = FORMAT
+
     def __init__(self, model: Any, processor: Any, facts: Mapping[str, Any], device: str | None = None) -> None:
         if (width := model.lm_head.in_features) != EMBEDDING:
             raise IntentError(
                 f"{facts['base']} gives embeddings of {width} numbers, not {EMBEDDING}; choose a model of base size"
             )
-        self.model = model.to(_hub.device_of(device)).eval()
-        self.processor = processor
-        self.facts = dict(facts)
+        super().__init__(model, processor, facts, device)
 
     @classmethod
     def pretrained(
@@ -133,26 +134,6 @@ class SpeechEncoder:
             model = Wav2Vec2ForCTC(Wav2Vec2Config(**_SMALL_SETTINGS))
         _hear_bands(model.wav2vec2.feature_extractor.conv_layers[0].conv)
         return cls(model, _small_processor(), {"base": _hub.SMALL, "seed": seed}, device)
-
-    @classmethod
-    def load(cls, folder: Path | str, device: str | None = None) -> SpeechEncoder:
-        """What :meth:`save` wrote; it gives the same output on the same machine.
-
-        Raises:
-            IntentError: no encoder there, of another format, or damaged.
-        """
-        from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
-
-        return cls(*_hub.load(Wav2Vec2ForCTC, Wav2Vec2Processor, folder, FORMAT), device)
-
-    def save(self, folder: Path | str) -> None:
-        """Weights (safetensors), the library's configuration, and `card.json`; an encoder that was there is replaced.
-
-        Raises:
-            IntentError: the folder holds something else.
-            OSError: it cannot be written.
-        """
-        _hub.save(folder, self.model, self.processor, FORMAT, self.facts)
 
     def embed(self, audio: Sequence[np.ndarray | Source], batch: int = 16) -> np.ndarray:
         """Embeddings, float32 [n, 768], each of length 1.

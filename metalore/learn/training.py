@@ -31,7 +31,16 @@ class TrainError(ValueError):
 
 @dataclass
 class TrainResult:
-    """What a run came to; `policy` is the one that was kept."""
+    """What a run came to.
+
+    Attributes:
+        folder: of the run.
+        policy: the one that was kept.
+        steps: environment steps taken.
+        best_return: mean return of the one that was kept, on the episodes it was chosen by.
+        wall_s: what the run took, with those it goes on from.
+        curve: a row for each evaluation.
+    """
 
     folder: Path
     policy: LearnedPolicy

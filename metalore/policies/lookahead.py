@@ -41,6 +41,9 @@ class LookAhead:
         clairvoyant: look ahead on exact copies; if not, on copies with other random numbers to come.
         samples: futures to average over, if not clairvoyant.
         threads: that step the copies.
+
+    Raises:
+        ValueError: candidates that are no pairs of numbers, or nothing to look at.
     """
 
     def __init__(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from metalore.policies.base import Policy
 from metalore.policies.search import (
     OBJECTIVES,
     Progress,
@@ -38,8 +39,12 @@ FINALISTS = 8
 QUICK = Resources(threads=1)
 
 
-class QueueAware:
-    """The rule with these parameters: ``theta`` [6], or [e, 6] for a rule of its own in each environment."""
+class QueueAware(Policy):
+    """The rule with these parameters: ``theta`` [6], or [e, 6] for a rule of its own in each environment.
+
+    Raises:
+        ValueError: another shape, or something that is no number.
+    """
 
     def __init__(self, theta: Sequence[float] | np.ndarray) -> None:
         given = np.asarray(theta, float)
@@ -52,7 +57,7 @@ class QueueAware:
 
     @classmethod
     def of_split(cls, bandwidth: float, compute: float) -> QueueAware:
-        """The rule that is this fixed split."""
+        """The rule that is this fixed split: `bandwidth` and `compute` are parts for requests, in [0, 1]."""
         theta = np.zeros(PARAMETERS)
         with np.errstate(divide="ignore"):
             theta[[0, 3]] = [np.log(share) - np.log1p(-share) for share in (bandwidth, compute)]
@@ -209,7 +214,7 @@ class _CrossEntropy:
         return np.array([tuple(self._mean.tolist()), *(theta for _, theta in self._known)])
 
 
-class SearchedQueueAware:
+class SearchedQueueAware(Policy):
     """The best rule for the world it is asked about, found by a short search when it is first called."""
 
     name = "queue-aware"

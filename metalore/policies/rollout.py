@@ -176,7 +176,7 @@ def _utilisation(world: World, total: Columns, duration_s: np.ndarray) -> Column
 
 
 def lost_share(episodes: Columns, kind: str) -> np.ndarray:
-    """Part of the created "requests" or "updates" that was lost in each episode, NaN where none was created."""
+    """Part of the created "requests" or "updates" that was lost in each episode, [n]; NaN where none was created."""
     return _ratio(episodes[f"{kind}_lost"], episodes[f"{kind}_generated"])
 
 

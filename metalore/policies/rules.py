@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from metalore.policies.base import part_of
+from metalore.policies.base import Policy, part_of
 from metalore.scenario import Bernoulli, Scenario, period_steps_of, profile_factors
-from metalore.world import World
+from metalore.world import World, totals_of
 
 
-class Fixed:
-    """The same split at every station and step."""
+class Fixed(Policy):
+    """The same split at every station and step.
+
+    Args:
+        bandwidth, compute: parts for requests, in [0, 1].
+
+    Raises:
+        ValueError: a part outside.
+    """
 
     def __init__(self, bandwidth: float, compute: float) -> None:
         if not (0 <= bandwidth <= 1 and 0 <= compute <= 1):
@@ -24,7 +31,7 @@ class Fixed:
         return shares
 
 
-class Uniform:
+class Uniform(Policy):
     """Shares drawn uniformly in every step, the floor every other policy should clear.
 
     A draw depends on the environment's seed, episode and step only, so it is the same in every batch.
@@ -40,7 +47,7 @@ class Uniform:
         return shares
 
 
-class DemandProportional:
+class DemandProportional(Policy):
     """Splits in proportion to the load that requests and updates offer on average at this time of the episode.
 
     Offered Mbit/s for bandwidth, Gcycle/s for compute, from the scenario's probabilities, periods, sizes and profiles;
@@ -77,7 +84,7 @@ def offered_split(scenario: Scenario) -> np.ndarray:
     return split
 
 
-class BacklogProportional:
+class BacklogProportional(Policy):
     """Splits in proportion to what waits: Mbit in devices for bandwidth, Gcycle at the station for compute."""
 
     name = "backlog-proportional"
@@ -87,11 +94,13 @@ class BacklogProportional:
         return np.stack([part_of(radio[..., 0], radio[..., 1]), part_of(server[..., 0], server[..., 1])], axis=-1)
 
 
-class MaxWeight:
+class MaxWeight(Policy):
     """Everything to the kind with the larger weight, as max-weight scheduling does (Tassiulas and Ephremides 1992).
 
     The weight of a kind is its backlog, by wish times (1 + mean age of what waits, in steps), so that old jobs count
-    more. Both kinds are worked off at the same rate, so weights need no rates. A tie splits evenly.
+    more. Both kinds are worked off at the same rate, so weights need no rates but one: requests whose first waits for
+    an update have none. A queue of them that was given compute and could not use it gets none for a step; else, where
+    requests have the larger backlog, the update that they wait for would never be processed. A tie splits evenly.
     """
 
     def __init__(self, ages: bool = False) -> None:
@@ -104,4 +113,12 @@ class MaxWeight:
         for axis, backlog in enumerate((world.device_backlog(), world.queue_gcycle)):
             weight = backlog * urgency
             shares[..., axis] = 0.5 + 0.5 * np.sign(weight[..., 0] - weight[..., 1])
+        shares[_blocked(world), 1] = 0.0
         return shares
+
+
+def _blocked(world: World) -> np.ndarray:
+    """Where requests wait that were given compute in the last step and used none of it, [e, s]."""
+    used = totals_of(world.station_totals, "request_gcycle_processed")
+    blocked: np.ndarray = (world.queue_gcycle[..., 0] > 0) & (world.shares[..., 1] > 0) & (used <= 0)
+    return blocked

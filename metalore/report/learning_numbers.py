@@ -134,6 +134,9 @@ def non_dominated(points: np.ndarray, maximize: Sequence[bool]) -> np.ndarray:
 
     Returns:
         [n] of bool; of equal points all or none.
+
+    Raises:
+        ValueError: the points have more or fewer columns than there are directions.
     """
     if np.ndim(points) != 2 or np.shape(points)[1] != len(maximize):
         raise ValueError(f"points of shape {np.shape(points)} do not go with {len(maximize)} directions")

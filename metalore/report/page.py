@@ -103,7 +103,7 @@ def picture_of(figure: Figure, alt: str, caption: str) -> Picture:
 
 
 def picture_from(pixels: np.ndarray, alt: str, caption: str) -> Picture:
-    """An array uint8 [height, width, 3] as a picture of a page."""
+    """An array `pixels`, uint8 [height, width, 3], as a picture of a page."""
     return Picture(data_uri(png(pixels), "png"), alt, caption)
 
 

@@ -81,7 +81,7 @@ class Telemetry:
 
 
 def busiest(zones: pd.DataFrame, count: int) -> list[str]:
-    """Names of zones with the most users on average, the fullest first."""
+    """Names of the `count` zones with the most users on average, the fullest first."""
     return [str(name) for name in zones["active_users"].sort_values(ascending=False, kind="stable").index[:count]]
 
 

@@ -21,6 +21,8 @@ TARGETS = RESOURCES[:2]
 """What is forecast where nothing was kept: CPU and memory; bandwidth stays as it is."""
 VALIDATION = 0.25
 """Part of the history from whose errors the quantiles come."""
+_WINDOWS = 4
+"""At least so many windows make a history; in a shorter one forecasters look back less far than they would."""
 INPUTS = ("active_users", "requests", "movement_rate")
 """Columns that are shown beside the targets, where the history has them."""
 
@@ -62,8 +64,10 @@ def fitted(source: str, history: Usage, horizons: Sequence[int], scenario: Scena
     panel = _panel(history, scenario)
     test = len(history) - 1  # a split needs a test part, though nothing is judged here
     split = Split(round((1 - VALIDATION) * test), test, len(history))
-    forecaster: Forecaster = unfitted(source).fit(panel, split, horizons)
-    return Stream(forecaster)
+    forecaster: Forecaster = unfitted(source)
+    if forecaster.window > (longest := len(history) // _WINDOWS):
+        forecaster = unfitted(source, {"window": longest})
+    return Stream(forecaster.fit(panel, split, horizons))
 
 
 def _panel(usage: Usage, scenario: Scenario) -> Panel:

@@ -229,9 +229,7 @@ class ZoneGraph:
             raise TelemetryError(f"{path} holds no graph of the format {FORMAT}")
         try:
             zones = [str(name) for name in content["zones"]]
-            edges = np.array(content["edges"], float).reshape(-1, 3)
-            if (edges[:, :2] % 1 != 0).any():
-                raise ValueError("an edge's ends are whole numbers")
+            edges = _edges_of(content["edges"])
             positions = np.array(content["positions_m"], float).reshape(-1, 2)
         except (KeyError, TypeError, ValueError):
             raise TelemetryError(
@@ -241,6 +239,14 @@ class ZoneGraph:
             return cls(tuple(zones), positions, edges[:, 0], edges[:, 1], edges[:, 2])
         except TelemetryError as error:
             raise TelemetryError(f"{path}: {error}") from None
+
+
+def _edges_of(listed: Any) -> np.ndarray:
+    """Source, target and weight of edges as :meth:`ZoneGraph.save` writes them, [e, 3]."""
+    edges = np.array(listed, float).reshape(-1, 3)
+    if (edges[:, :2] % 1 != 0).any():
+        raise ValueError("an edge's ends are whole numbers")
+    return edges
 
 
 def _positions(positions_m: np.ndarray, zones: int) -> np.ndarray:

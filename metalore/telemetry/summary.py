@@ -83,7 +83,7 @@ def totals(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def hour_of_week(times_s: np.ndarray, start_day: int = 0, start_hour: float = 0.0) -> np.ndarray:
-    """Hours since Monday 0:00, in [0, 168), of times counted from a start."""
+    """Hours since Monday 0:00, in [0, 168), of times [...] from a start at `start_hour` of `start_day` (0: Monday)."""
     return np.mod(24.0 * start_day + start_hour + np.asarray(times_s, float) / HOUR_S, HOURS_OF_WEEK)
 
 
@@ -105,7 +105,10 @@ def weekly_profile(
 def daily_profile(
     table: pd.DataFrame, column: str = "active_users", start_day: int = 0, start_hour: float = 0.0
 ) -> pd.DataFrame:
-    """Mean of a column, summed over zones, by hour of the day: columns `weekday` and `weekend`, NaN if never there."""
+    """Mean of a column, summed over zones, by hour of the day: columns `weekday` and `weekend`, NaN if never there.
+
+    Arguments are those of :func:`weekly_profile`: `start_day` and `start_hour` say when time 0 was.
+    """
     week = weekly_profile(table, column, start_day, start_hour).sum(axis=0, min_count=1).to_numpy(float).reshape(7, 24)
     parts = {"weekday": _mean(week[:WEEKEND]), "weekend": _mean(week[WEEKEND:])}
     return pd.DataFrame(parts, index=pd.Index(range(24), name="hour"))
@@ -121,10 +124,11 @@ def _means_by(values: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
 
 
 def without_rhythm(times_s: np.ndarray, values: np.ndarray, start_day: int = 0, start_hour: float = 0.0) -> np.ndarray:
-    """Values [t, z] less each zone's mean at that time of weekdays or weekends (from two weeks on: of the week).
+    """`values` [t, z] less each zone's mean at that time of weekdays or weekends (from two weeks on: of the week).
 
     What all zones share because it is noon falls out; what is left is what happened on that day. Times that came once
     say nothing about it and are left out (NaN). A recording of less than two days loses its mean only.
+    Time 0 was at `start_hour` of `start_day`; 0 is Monday.
     """
     seconds = DAY_S * start_day + HOUR_S * start_hour + np.asarray(times_s, float)
     span = float(times_s[-1] - times_s[0]) if len(times_s) > 1 else 0.0
@@ -201,7 +205,7 @@ def correlation_by_distance(matrix: pd.DataFrame, distances_m: np.ndarray, bins:
 
 
 def correlation_by_hops(matrix: pd.DataFrame, hops: np.ndarray) -> pd.DataFrame:
-    """The same by edges on the shortest way: `hops, correlation, low, high, pairs`; pairs without one are left out."""
+    """The same by edges on the shortest way, `hops` [z, z], -1 for none: `hops, correlation, low, high, pairs`."""
     hop, value = _pairs(matrix, np.where(hops < 0, np.nan, hops))
     rows = [_spread(h, value[hop == h]) for h in np.unique(hop)]
     return pd.DataFrame(rows, columns=["hops", "correlation", "low", "high", "pairs"]).astype({"hops": int})

@@ -97,8 +97,11 @@ def draw_size(size: Any, aliases: Any, word: Any) -> Any:
 def poisson_table(mean: float) -> tuple[np.ndarray, int, int]:
     """Alias table (Walker 1977, Vose 1991) of a Poisson distribution, exact to 2**-32 per value.
 
+    Args:
+        mean: of the distribution.
+
     Returns:
-        entries of ALIAS_DTYPE (a power of two of them), the number of bits that choose one, and the value of
+        entries of ALIAS_DTYPE [n] (n a power of two), the number of bits that choose one, and the value of
         the first.
     """
     lowest, counts = _poisson_counts(mean)
@@ -139,7 +142,7 @@ def _poisson_counts(mean: float) -> tuple[int, list[int]]:
 
 
 def size_tables(sizes: list[Size]) -> tuple[np.ndarray, np.ndarray]:
-    """Records of SIZE_DTYPE for each size, and the alias entries they point into."""
+    """Records of SIZE_DTYPE for each size [n], and the alias entries they point into [a]."""
     records = np.zeros(len(sizes), SIZE_DTYPE)
     tables: list[np.ndarray] = [np.zeros(1, ALIAS_DTYPE)]
     kinds = {"poisson": POISSON, "constant": CONSTANT, "exponential": EXPONENTIAL}
@@ -154,6 +157,6 @@ def size_tables(sizes: list[Size]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def words(seed: int, step: int, device: int, stream: int, episode: int) -> tuple[int, int, int, int]:
-    """:func:`philox` for callers outside compiled code."""
+    """The four words of :func:`philox` at `step`, `device`, `stream` and `episode`, outside compiled code."""
     w0, w1, w2, w3 = philox(np.uint64(seed), step, device, stream, episode)
     return int(w0), int(w1), int(w2), int(w3)

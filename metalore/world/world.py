@@ -429,7 +429,7 @@ class World:
         return total // self.num_envs
 
     def jobs(self, env: int = 0) -> np.ndarray:
-        """All jobs of the current episode of one environment, as records in order of creation.
+        """All jobs of the current episode of the environment `env`, as records in order of creation.
 
         Fields are those of :data:`metalore.world.layout.LOG`: steps, -1 for what has not happened; `kind` and `outcome`
         are indices into KINDS and OUTCOMES.
@@ -445,12 +445,12 @@ class World:
 
 
 def totals_of(totals: np.ndarray, name: str) -> np.ndarray:
-    """A column of `step_totals`, `episode_totals` or `station_totals` by its name in METRICS."""
+    """Column [...] of `totals` [..., m] (`step_totals`, `episode_totals`, `station_totals`), by its name in METRICS."""
     return totals[..., METRICS.index(name)]
 
 
 def terms_of(terms: np.ndarray, name: str) -> np.ndarray:
-    """A column of `reward_terms` by its name in REWARD_TERMS."""
+    """A column [...] of `terms` [..., k], a world's `reward_terms`, by its name in REWARD_TERMS."""
     return terms[..., REWARD_TERMS.index(name)]
 
 

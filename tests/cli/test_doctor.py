@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -36,6 +37,8 @@ def test_it_answers_in_this_environment() -> None:
     assert "ok simulate" in result.stdout
     report = json.loads(call("doctor", "--json").stdout)
     assert report["broken"] == []
+    for extras in re.findall(r"for (.+?) \(needs", result.stdout):
+        assert len(set(extras.split(", "))) == len(extras.split(", ")), extras
     assert {one["part"] for one in report["findings"]} == set(_doctor.TITLES)
 
 

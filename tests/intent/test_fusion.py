@@ -12,17 +12,9 @@ import pytest
 import torch
 
 from metalore.intent.errors import IntentError
-from metalore.intent.fusion import (
-    WIDTHS,
-    Embedded,
-    Fusion,
-    Recipe,
-    contrast,
-    evaluate_fusion,
-    linear_probe,
-    retrieval,
-    train_fusion,
-)
+from metalore.intent.fusion import WIDTHS, Embedded, Fusion
+from metalore.intent.fusion_judging import evaluate_fusion, linear_probe, retrieval
+from metalore.intent.fusion_training import Recipe, contrast, train_fusion
 
 SEEN_AS = {
     "image": {"work": 0, "school": 0, "game": 1, "concert": 2, "sport": 3, "quiet": 4},

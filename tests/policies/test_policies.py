@@ -12,7 +12,7 @@ from by_hand import constant
 from metalore.policies import NAMES, Fixed, PolicyError, make_policy
 from metalore.policies.base import part_of
 from metalore.scenario import load
-from metalore.world import World
+from metalore.world import World, totals_of
 
 ALL = ["fixed:0.3,0.4", "uniform", "demand-proportional", "backlog-proportional", "max-weight", "max-weight-age"]
 DEAF = {"radio__noise_w": 1e9}  # nobody is heard, so jobs stay in their devices
@@ -275,6 +275,26 @@ def test_one_kind_takes_all() -> None:
             world = city(users, sensors, **DEAF)
             step(world)
             assert decide(name, world) == [share, 0.5]
+
+
+@pytest.mark.parametrize("name", ["max-weight", "max-weight-age"])
+def test_requests_that_wait_for_an_update_do_not_keep_it_from_being_processed(name: str) -> None:
+    """Two users have the larger backlog from the first step on, and all wait for the sensor's first update."""
+    world = city(2, 1, **SERVER | {"sensors__updates__compute_gcycle": constant(2.0)})
+    policy = make_policy(name)
+    for _ in range(8):
+        world.step(policy(world))
+    assert totals_of(world.episode_totals, "updates_completed")[0] >= 1
+    assert totals_of(world.episode_totals, "requests_completed")[0] >= 1
+
+
+def test_requests_that_used_their_compute_are_not_held_back() -> None:
+    """Without sensors nothing is waited for: the larger backlog has all in every step."""
+    world = city(2, 0, **SERVER)
+    policy = make_policy("max-weight")
+    for _ in range(5):
+        step(world)
+        assert policy(world)[0, 0, 1] == 1.0
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

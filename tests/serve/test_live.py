@@ -24,7 +24,7 @@ from metalore.serve.live.hub import LiveSettings
 from metalore.serve.live.scene import HEAD, ZONE_COLUMNS, Glimpse, Picture, Viewpoint, attachment_type
 from metalore.serve.live.session import MOST_MESSAGES, Viewer
 from metalore.serve.live.story import CityWatch, rule_of
-from metalore.serve.live.wishes import MOST_TEXT, Offer, Side, Wishes, beginning_at, read_command
+from metalore.serve.live.wishes import FORECASTERS, MOST_TEXT, Offer, Side, Wishes, beginning_at, read_command
 from metalore.world import World
 
 SMALL = "smart-city-small"
@@ -288,9 +288,10 @@ def test_static_leaves_every_zone_its_size_and_others_do_not() -> None:
     assert not np.allclose(sizes["hpa"][0][:, :2], sizes["hpa"][1][:, :2])
 
 
-def test_forecasts_begin_when_enough_is_known_and_look_farther_as_more_is() -> None:
+@pytest.mark.parametrize("forecaster", FORECASTERS)
+def test_forecasts_begin_when_enough_is_known_and_look_farther_as_more_is(forecaster: str) -> None:
     city = city_of()
-    forecast = GrowingForecast("last-value", city.scenario)
+    forecast = GrowingForecast(forecaster, city.scenario)
     looked = []
     while len(looked) < 33:
         if city.step() is not None:
@@ -302,6 +303,22 @@ def test_forecasts_begin_when_enough_is_known_and_look_farther_as_more_is() -> N
     assert looked[:15] == [0] * 15
     assert looked[15] == 4
     assert looked[31] == 8
+
+
+def test_short_episodes_add_up_until_there_are_forecasts() -> None:
+    """Episodes of 50 steps have five intervals; forecasts need sixteen."""
+    city = city_of(SMALL)
+    known = []
+    for _ in range(4):
+        while not city.ended:
+            if city.step() is not None:
+                known.append(city.decide().forecasts is not None)
+        past = city.past()
+        assert past.times[-1] == -city.interval_s
+        city.world.reset()
+        city = LiveCity(city.scenario, Wishes(scenario=SMALL), city.side, Offer(), city.world, past)
+    assert known == [False] * 15 + [True] * 5
+    assert len(city.past()) == 20
 
 
 def test_a_planned_event_is_told_when_people_come_when_it_begins_and_when_it_ends() -> None:

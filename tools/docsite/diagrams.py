@@ -307,7 +307,7 @@ def svg(chart: Chart) -> str:
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" role="img" aria-label="{title}" '
-        f'style="max-width:{width:.0f}px" viewBox="{left:.0f} {top:.0f} {width:.0f} {height:.0f}">'
+        f'style="width:{width:.0f}px" viewBox="{left:.0f} {top:.0f} {width:.0f} {height:.0f}">'
         f"{marker}{''.join(parts)}</svg>"
     )
 

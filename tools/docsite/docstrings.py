@@ -19,9 +19,9 @@ def as_markdown(text: str) -> str:
 
 
 class Markdown(griffe.Extension):
-    """Applies it to every docstring that is read."""
+    """Applies it to every docstring that is read; its headings follow that of its name without a gap."""
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
         """Called by griffe for every object with members read."""
         if obj.docstring is not None:
-            obj.docstring.value = as_markdown(obj.docstring.value)
+            obj.docstring.value = re.sub(r"^#(?=#+ )", "", as_markdown(obj.docstring.value), flags=re.M)

@@ -135,14 +135,14 @@ def _first(module: str) -> str:
 
 
 def _page(package: str, shown: set[str]) -> str:
-    parts = [f"# {package}", _directive(package, members=False), *_entries(package, shown)]
+    parts = [f"# {package}", _directive(package, members=False), *_entries(package, shown, heading=2)]
     for module in named_modules():
         if module.rpartition(".")[0] == package:
-            parts += [f"## {module}", _directive(module, members=False), *_entries(module, shown)]
+            parts += [f"## {module}", _directive(module, members=False), *_entries(module, shown, heading=3)]
     return "\n\n".join(parts) + "\n"
 
 
-def _entries(module: str, shown: set[str]) -> list[str]:
+def _entries(module: str, shown: set[str], heading: int) -> list[str]:
     """Each public name of a module: described, or a link to where it was."""
     made, elsewhere = [], []
     for name in names_of(module):
@@ -153,7 +153,7 @@ def _entries(module: str, shown: set[str]) -> list[str]:
             continue
         shown.add(found.canonical_path)
         in_place = tree()[path.removeprefix("metalore.")].is_module  # hidden by the module of the same name
-        made.append(_directive(found.canonical_path if in_place else path, settings=_model(path)))
+        made.append(_directive(found.canonical_path if in_place else path, heading=heading, settings=_model(path)))
     if elsewhere:
         made.insert(0, f"From elsewhere: {', '.join(elsewhere)}.")
     return made
@@ -169,13 +169,14 @@ def _home(path: str) -> str:
     return made.__name__ if not hasattr(made, "__module__") else f"{made.__module__}.{made.__qualname__}"
 
 
-def _directive(path: str, members: bool = True, settings: type[BaseModel] | None = None) -> str:
+def _directive(path: str, members: bool = True, heading: int = 2, settings: type[BaseModel] | None = None) -> str:
+    options = {"heading_level": str(heading)}
     if not members:
-        hidden = ("show_root_heading", "show_root_toc_entry", "members")
-        return f"::: {path}\n    options:" + "".join(f"\n      {option}: false" for option in hidden)
-    if settings is None:
-        return f"::: {path}"
-    return f"::: {path}\n    options:\n      members: false\n\n{_table(settings)}"
+        options |= dict.fromkeys(("show_root_heading", "show_root_toc_entry", "members"), "false")
+    elif settings is not None:
+        options["members"] = "false"
+    text = f"::: {path}\n    options:" + "".join(f"\n      {name}: {value}" for name, value in options.items())
+    return text if settings is None else f"{text}\n\n{_table(settings)}"
 
 
 def _model(path: str) -> type[BaseModel] | None:

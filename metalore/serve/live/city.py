@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,9 +37,12 @@ class LiveCity:
         side: which of its policies.
         offer: what makes them.
         world: that has been reset.
+        past: usage before, on the world's clock, that forecasters may learn from.
     """
 
-    def __init__(self, scenario: Scenario, wishes: Wishes, side: Side, offer: Offer, world: World) -> None:
+    def __init__(
+        self, scenario: Scenario, wishes: Wishes, side: Side, offer: Offer, world: World, past: Usage | None = None
+    ) -> None:
         from metalore.autoscale import Controller, Logic, Safety
         from metalore.autoscale.comparison import settings_for
         from metalore.autoscale.recommenders.hpa import HorizontalRule
@@ -50,7 +54,7 @@ class LiveCity:
         safety = Safety()
         begin_with(world, safety, _MEMORY_MB)
         self.world, self.policy = world, offer.policy(side.split, scenario)
-        self.city: SimulatedCity = SimulatedCity(world, self.policy, interval_s=self.interval_s)
+        self.city: SimulatedCity = SimulatedCity(world, self.policy, interval_s=self.interval_s, history=past)
         name, settings = settings_for(side.recommender, scenario)
         if name == "static":
             settings = {"amounts": self.city.allocations(), "headroom": 0.0} | settings
@@ -91,6 +95,11 @@ class LiveCity:
     def ended(self) -> bool:
         """Whether the episode has no further step."""
         return bool(self.world.ended[0])
+
+    def past(self) -> Usage:
+        """What zones used of late, on the clock of the episode that comes next."""
+        usage = self.city.usage().recent(_MOST_FITTED, self.time_s)
+        return replace(usage, times=usage.times - self.time_s)
 
     def glimpse(self) -> Glimpse:
         """What there is to see now."""
@@ -177,7 +186,7 @@ class GrowingForecast:
 
         from metalore.serve.autoscaling import StreamedForecast, fitted, loaded
 
-        self._due = 2 * self._due if self._due < _MOST_FITTED else 10**9
+        self._due = 2 * len(usage) if len(usage) < _MOST_FITTED else 10**9
         if Path(self._source).is_dir():
             stream, self._due = loaded(self._source), 10**9
         else:

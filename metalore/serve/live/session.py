@@ -290,9 +290,10 @@ class Session:
         self.tell(self._told | self._state())
         nothing = np.zeros(len(scenario.stations))
         self._publish(tuple(Viewpoint(scenario).glimpse(world, nothing, 1.0) for world in worlds), 0.0)
+        pasts = [city.past() for city in self._cities] if go_on else [None] * len(worlds)
         self._cities = [
-            LiveCity(scenario, wishes, side, self.offer, world)
-            for side, world in zip(wishes.sides, worlds, strict=True)
+            LiveCity(scenario, wishes, side, self.offer, world, past)
+            for side, world, past in zip(wishes.sides, worlds, pasts, strict=True)
         ]
         self._watch = CityWatch(scenario, worlds[0])
         self._forecasts: list[Any] = [None] * len(worlds)

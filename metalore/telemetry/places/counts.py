@@ -135,8 +135,9 @@ def read_counters(path: Path | str, places: tuple[str, ...]) -> Sites:
 
 @dataclass(frozen=True, eq=False)
 class AssignedCounts:
-    """People counted per site: `people` [t, z], NaN for gaps and where there is no counter.
+    """People counted per site.
 
+    `hours` [t] are the beginnings (datetime64[s]), `people` [t, z] the counts, NaN for gaps and where no counter is.
     `site` [p] is the number of each counter's site, -1 if it was left out, and `distance_m` [p] the way to the nearest.
     """
 

@@ -31,7 +31,7 @@ class PlacesError(TableError):
 
 @dataclass(frozen=True, eq=False)
 class Sites:
-    """Places on the Earth: their names, and latitude and longitude in degrees (WGS 84), arrays [z]."""
+    """Places on the Earth: their `names`, and `lat` and `lon`, latitude and longitude in degrees (WGS 84), [z] each."""
 
     names: tuple[str, ...]
     lat: np.ndarray
@@ -192,7 +192,7 @@ def _same_place(lat: np.ndarray, lon: np.ndarray, kept: np.ndarray) -> tuple[int
 
 
 def distance_m(lat: np.ndarray, lon: np.ndarray, to_lat: np.ndarray, to_lon: np.ndarray) -> np.ndarray:
-    """Great-circle distance (haversine) in metres between places in degrees; arrays that broadcast."""
+    """Great-circle distance (haversine) in metres [...] from `lat`, `lon` to `to_lat`, `to_lon` in degrees [...]."""
     lat, lon, to_lat, to_lon = map(np.radians, (lat, lon, to_lat, to_lon))
     half = np.sin((to_lat - lat) / 2) ** 2 + np.cos(lat) * np.cos(to_lat) * np.sin((to_lon - lon) / 2) ** 2
     metres: np.ndarray = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(half, 1)))
