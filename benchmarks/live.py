@@ -2,6 +2,7 @@
 
 python benchmarks/live.py                  # all but the long run, about three minutes
 python benchmarks/live.py --minutes 60     # memory of server and page, a line each minute
+python benchmarks/live.py --pin            # ten viewers only, the server on core 0, and then all on core 0
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -53,13 +55,14 @@ def rss_mb(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def server(*options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """`metalore live` on a free port."""
+def server(*options: str, core: int | None = None) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """`metalore live` on a free port, on one core if that is said."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-c", "from metalore.cli import main; main()", "live", "--no-open", "--port", str(port)]
-    process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
+    pinned = [] if core is None else ["taskset", "-c", str(core)]
+    process = subprocess.Popen([*pinned, *command, *options], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         process.stdout.readline()
@@ -80,8 +83,59 @@ def first_picture() -> None:
         print(f"first picture after {seconds:.2f} s, of which {cpu:.2f} s are CPU")
 
 
-def viewers(count: int, seconds: float) -> None:
-    """Many who look at once: CPU of the server, and what each is sent."""
+def first_pixels() -> None:
+    """From the command to the first picture of the map on the screen: a browser that is open, and one that is not."""
+    from playwright.sync_api import sync_playwright
+
+    for _ in range(3):
+        with sync_playwright() as playwright:
+            browser = open_browser(playwright)
+            page = browser.new_page(viewport={"width": 1920, "height": 1080})
+            in_open = _seconds_to_pixels(lambda: page)  # noqa: B023 - called at once
+            browser.close()
+            began = time.time()
+            browser = open_browser(playwright)
+            browser.new_page(viewport={"width": 1920, "height": 1080}).screenshot()
+            alone = time.time() - began
+            browser.close()
+            in_new = _seconds_to_pixels(
+                lambda: open_browser(playwright).new_page(viewport={"width": 1920, "height": 1080})
+            )
+        print(
+            f"first picture painted after {in_open:.2f} s in a browser that is open, {in_new:.2f} s in one that is "
+            f"started for it; starting a browser up to its first blank picture takes {alone:.2f} s"
+        )
+
+
+def open_browser(playwright: Any) -> Any:
+    """Chromium; it leads a session of its own, and so is given this one's priority by hand."""
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    own = Path("/proc/self/autogroup")
+    if own.exists():
+        nice = own.read_text().split()[-1]
+        for pid in children(os.getpid()):
+            with contextlib.suppress(OSError):
+                Path(f"/proc/{pid}/autogroup").write_text(nice)
+    return browser
+
+
+def _seconds_to_pixels(open_page: Callable[[], Any]) -> float:
+    began = time.time()
+    with server() as (_, port):
+        page = open_page()
+        page.goto(f"http://127.0.0.1:{port}/live")
+        while (shown_ms := page.evaluate("window.metalore?.map.stats.shown_at ?? 0")) <= 0:
+            time.sleep(0.005)
+        colours = page.evaluate("""() => {
+            const { canvas, context } = metalore.map;
+            return new Set(new Uint32Array(context.getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size;
+        }""")
+        assert colours > 50, "the map is blank"
+    return float(shown_ms) / 1000 - began
+
+
+def viewers(count: int, seconds: float, core: int | None = None) -> None:
+    """Many who look at once: CPU of the server, by wish on one core, and what each is sent."""
     pictures, sizes, clocks, stop = [0] * count, [0] * count, [0.0] * count, threading.Event()
 
     def look(i: int, port: int) -> None:
@@ -93,7 +147,7 @@ def viewers(count: int, seconds: float) -> None:
                     clocks[i] = HEAD.unpack_from(message)[-1]
                 sizes[i] += len(message)
 
-    with server("--speed", "60") as (process, port):
+    with server("--speed", "60", core=core) as (process, port):
         time.sleep(15)
         looking = [threading.Thread(target=look, args=(i, port), daemon=True) for i in range(count)]
         for thread in looking:
@@ -159,19 +213,33 @@ def memory(minutes: int) -> None:
             time.sleep(60 if minute < minutes else 0)
 
 
+def pinned(count: int, seconds: float) -> None:
+    """Many who look: the server on core 0 and they on the others, then all on core 0."""
+    cores = os.sched_getaffinity(0)
+    for of_viewers in (cores - {0} or cores, {0}):
+        os.sched_setaffinity(0, of_viewers)
+        print(f"server on core 0, viewers on {sorted(of_viewers)}: ", end="")
+        viewers(count, seconds, core=0)
+
+
 def main() -> None:
     """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=int, default=0, help="only watch memory, for so long")
+    parser.add_argument("--pin", action="store_true", help="only ten viewers, pinned to cores")
     parser.add_argument("--seconds", type=float, default=20, help="of each other measurement")
     options = parser.parse_args()
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     if options.minutes:
         memory(options.minutes)
         return
+    if options.pin:
+        pinned(10, options.seconds)
+        return
     first_picture()
     viewers(10, options.seconds)
     with contextlib.suppress(ModuleNotFoundError):
+        first_pixels()
         browser(options.seconds)
         browser(options.seconds, "--rival-recommender", "hpa")
 

@@ -101,6 +101,15 @@ def test_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.
         assert result.exit_code == 0, f"{line}\n{result.output}"
 
 
+def test_what_is_not_run_must_be_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, block = tmp_path / "page.md", "```bash\nkubectl get pods  # all of them\n```\n"
+    page.write_text(block, encoding="utf-8")
+    with pytest.raises(AssertionError, match="'kubectl get pods' is not run here: mark its block"):
+        test_commands_of_a_page_run(page, tmp_path, monkeypatch)
+    page.write_text(f"<!-- skip: needs a cluster -->\n{block}", encoding="utf-8")
+    assert told(page) == []
+
+
 def test_walks_are_the_tutorial_and_all_how_tos() -> None:
     named = {page.relative_to(ROOT / "docs").as_posix() for page in walks()}
     assert {"tutorial.md", "how-to/own-channel.md", "how-to/deploy.md"} <= named

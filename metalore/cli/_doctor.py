@@ -36,6 +36,8 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "forecast": ("cli", "forecast"),
     "intent": ("cli", "intent"),
     "live": ("cli", "serve"),
+    "live --cluster": ("cli", "kubernetes", "serve"),
+    "live --record": ("cli", "serve", "film"),
     "record": ("cli",),
     "reproduce": ("cli", "learn"),
     "scenarios": ("cli",),
@@ -55,7 +57,7 @@ PROGRAMS = {
     "espeak-ng": ("speaks the sentences of made media", "tools/install-espeak, or apt-get install espeak-ng"),
     "prometheus": ("tests of monitoring", "tools/install-prometheus, or apt-get install prometheus"),
     "promtool": ("tests of monitoring", "comes with prometheus"),
-    "chromium": ("tests of the live page", "tools/install-chromium, or apt-get install chromium"),
+    "chromium": ("live --record, and tests of the live page", "tools/install-chromium, or apt-get install chromium"),
     "ffmpeg": ("films; imageio-ffmpeg brings one of its own", "apt-get install ffmpeg"),
     "wrk": ("benchmarks/serving.py", "apt-get install wrk"),
 }

@@ -20,7 +20,7 @@ MODULES = {"grafana-foundation-sdk": "grafana_foundation_sdk", "griffelib": "gri
 """Modules of packages, where they are called otherwise."""
 BROUGHT = {"starlette": "fastapi", "httpx2": "lightkube", "imageio_ffmpeg": "imageio"}
 """Modules that come with a required package, though nobody asks for them by name."""
-ORDER = (CORE, "cli", "learn", "forecast", "serve", "intent", "kubernetes", "render", "multi", "ray", "drift")
+ORDER = (CORE, "cli", "learn", "forecast", "serve", "intent", "kubernetes", "render", "film", "multi", "ray", "drift")
 """Whom to name first of extras that bring the same package."""
 
 _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[([\w,]+)\])?\s*(?:(>=|==)\s*([\w.]+))?")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from metalore.serve.live.cluster import ClusterNews
+    from metalore.serve.live.hub import LiveSettings
     from metalore.serve.live.wishes import Offer
 
 ScenarioName = Annotated[str, typer.Option("--scenario", metavar="SCENARIO", help="A built-in name or a TOML file.")]
@@ -32,6 +35,21 @@ Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
 Port = Annotated[int, typer.Option("--port", help="Port to listen on; 0: a free one.")]
 Open = Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")]
 Paused = Annotated[bool, typer.Option("--paused", help="Wait for the play button.")]
+WithCluster = Annotated[bool, typer.Option("--cluster", help="Also tell what changes in a Kubernetes namespace.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", metavar="NAME", help="Unset: the kubeconfig's.")]
+KubeConfig = Annotated[str | None, typer.Option("--kubeconfig", metavar="FILE")]
+ClusterContext = Annotated[str | None, typer.Option("--context", metavar="NAME", help="Of the kubeconfig.")]
+_FILM = "A film of the page"
+Record = Annotated[
+    Path | None,
+    typer.Option(
+        "--record", metavar="FILE", help="Open no page, but film it: .gif, .mp4, .webm.", rich_help_panel=_FILM
+    ),
+]
+Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Of the film.", rich_help_panel=_FILM)]
+Fps = Annotated[float, typer.Option("--fps", metavar="F", help="Frames a second.", rich_help_panel=_FILM)]
+Size = Annotated[str, typer.Option("--size", metavar="WxH", help="In pixels.", rich_help_panel=_FILM)]
+Theme = Annotated[str, typer.Option("--theme", metavar="dark|light", rich_help_panel=_FILM)]
 
 
 def live(
@@ -49,12 +67,26 @@ def live(
     port: Port = 8080,
     open_page: Open = True,
     paused: Paused = False,
+    cluster: WithCluster = False,
+    namespace: Namespace = None,
+    kubeconfig: KubeConfig = None,
+    cluster_context: ClusterContext = None,
+    record: Record = None,
+    seconds: Seconds = 20.0,
+    fps: Fps = 20.0,
+    size: Size = "1280x720",
+    theme: Theme = "dark",
 ) -> None:
     """Show a city that lives, and steer it, in the browser.
 
     The page shows zones, users, sensors, queues, ages, forecasts, and every
     decision with its reason; it can be paused, sped up, disturbed, and run under
-    two policies side by side. It needs nothing from outside this machine.
+    two policies side by side. It needs nothing from outside this machine. With
+    --cluster it also tells what a controller, or anybody else, changes in the zones
+    of a Kubernetes namespace; there it only reads.
+
+    With --record it is filmed instead, in a Chromium without a window, at a free
+    port of 127.0.0.1; --host, --port and --open then have no say.
 
     [bold]Examples[/bold]
 
@@ -63,6 +95,10 @@ def live(
         metalore live --speed 60 --rival-recommender hpa
 
         metalore live --scenario my-city.toml --forecaster kept/stgnn --port 0 --no-open
+
+        metalore live --cluster --namespace metalore
+
+        metalore live --speed 60 --rival-recommender hpa --record live.mp4
     """
     from metalore.serve.live.application import PATH, create_live_app
     from metalore.serve.live.hub import LiveSettings
@@ -74,8 +110,15 @@ def live(
         "side": {"split": split, "recommender": recommender},
         "rival": _rival(split, recommender, rival_split, rival_recommender),
     })  # fmt: skip
+    live_settings = LiveSettings(speed=speed, playing=not paused)
+    if record is not None:
+        if cluster:
+            raise typer.BadParameter("a film shows no cluster, whose time is another; leave --cluster or --record out")
+        _record(offer, live_settings, record, seconds, fps, size, theme)
+        return
     settings = ServeSettings(host=host, port=port)
-    app = create_live_app(offer, LiveSettings(speed=speed, playing=not paused), host)
+    news = _cluster(cluster, namespace, kubeconfig, cluster_context)
+    app = create_live_app(offer, live_settings, host, news)
 
     def ready(port: int) -> None:
         address = f"http://{'[' + host + ']' if ':' in host else host}:{port}{PATH}"
@@ -87,6 +130,33 @@ def live(
 
     log_to_stderr("WARNING")
     run_server(app, settings, ready)
+
+
+def _cluster(wanted: bool, namespace: str | None, kubeconfig: str | None, context: str | None) -> ClusterNews | None:
+    """Whose changes are told."""
+    if not wanted:
+        if namespace or kubeconfig or context:
+            raise typer.BadParameter("--namespace, --kubeconfig and --context say which one; add --cluster")
+        return None
+    from metalore.serve.live.cluster import follow
+
+    return follow(namespace, kubeconfig, context)
+
+
+def _record(
+    offer: Offer, settings: LiveSettings, path: Path, seconds: float, fps: float, size: str, theme: str
+) -> None:
+    """Film the page, and say what came of it."""
+    from metalore.cli._experiment import say
+    from metalore.cli._film import Take, film, size_of
+    from metalore.cli.record import progress_bar
+
+    take = Take(path, seconds, fps, size_of(size), theme)
+    began = time.perf_counter()
+    with progress_bar("frames") as progress:
+        film(offer, settings, take, progress)
+    took, megabytes = time.perf_counter() - began, path.stat().st_size / 1e6
+    say(f"{take.frames:,} frames of {size}, {megabytes:,.1f} MB, in {took:,.1f} s; the film is in {path}")
 
 
 def _rival(

@@ -1,4 +1,4 @@
-"""Films of what :class:`~metalore.envs.rendering.Renderer` draws: GIF or MP4."""
+"""Films of what :class:`~metalore.envs.rendering.Renderer` and others draw: GIF, MP4 or WebM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from typing import Any, Protocol, Self
 import numpy as np
 from gymnasium.error import DependencyNotInstalled
 
-SUFFIXES = (".gif", ".mp4")
+SUFFIXES = (".gif", ".mp4", ".webm")
+CODECS = {
+    ".mp4": ("libx264", ["-crf", "18", "-preset", "veryfast", "-tune", "animation", "-movflags", "+faststart"]),
+    ".webm": ("libvpx-vp9", ["-crf", "30", "-b:v", "0", "-deadline", "realtime", "-cpu-used", "5", "-row-mt", "1"]),
+}
+"""How ffmpeg writes videos."""
 
 _GIF_COLOURS = 255  # one more is for what has not changed
 _FREQUENT_COLOURS = 64
@@ -35,18 +40,20 @@ class Recorder:
     The file is written under another name beside `path`, and renamed at the end.
 
     Args:
-        path: where to; its suffix says how: .gif or .mp4 (H.264, which every player reads).
+        path: where to; its suffix says how: .gif, .mp4 (H.264, which every player reads) or .webm (VP9).
         fps: frames a second; a GIF shows at most 50.
 
     Raises:
-        ValueError: another suffix, or `fps` that is not positive.
+        ValueError: another suffix, a folder of that name, or `fps` that is not positive.
         DependencyNotInstalled: what writes the format is missing.
     """
 
     def __init__(self, path: str | Path, fps: float = 30) -> None:
         self.path, self.fps = Path(path), float(fps)
         if self.path.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"cannot record to {self.path.name!r}: the name must end in .gif or .mp4")
+            raise ValueError(f"cannot record to {self.path.name!r}: the name must end in .gif, .mp4 or .webm")
+        if self.path.is_dir():
+            raise ValueError(f"cannot record to {self.path}: it is a folder")
         if not self.fps > 0:
             raise ValueError(f"fps is {fps}; it must be positive")
         _require(self.path.suffix.lower())
@@ -58,6 +65,7 @@ class Recorder:
 
     def __enter__(self) -> Self:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._part.touch()  # where nothing can be written, that is said now
         self.frames, self._shape, self._open = 0, None, True
         return self
 
@@ -69,7 +77,7 @@ class Recorder:
             raise ValueError(f"a frame is uint8 [height, width, 3]; this is {frame.dtype} {list(frame.shape)}")
         if self._shape is None:
             self._shape = frame.shape
-            kind = GifWriter if self._part.suffix == ".gif" else Mp4Writer
+            kind = GifWriter if self._part.suffix == ".gif" else VideoWriter
             self._writer = kind(self._part, self.fps)
         if frame.shape != self._shape:
             raise ValueError(f"this frame is {list(frame.shape)}, the first one was {list(self._shape)}")
@@ -106,8 +114,8 @@ def _require(suffix: str) -> None:
         ) from missing
 
 
-class Mp4Writer:
-    """H.264 in yuv420p, which needs even sides: an odd one is padded by repeating the edge."""
+class VideoWriter:
+    """H.264 or VP9 in yuv420p, which needs even sides: an odd one is padded by repeating the edge."""
 
     def __init__(self, path: Path, fps: float) -> None:
         self._path, self._fps = path, fps
@@ -124,15 +132,16 @@ class Mp4Writer:
     def _opened(self, shape: tuple[int, ...]) -> Generator[None, Any, None]:
         import imageio_ffmpeg
 
+        codec, parameters = CODECS[self._path.suffix]
         pipe: Generator[None, Any, None] = imageio_ffmpeg.write_frames(
             str(self._path),
             (shape[1], shape[0]),
             fps=self._fps,
-            codec="libx264",
+            codec=codec,
             pix_fmt_out="yuv420p",
             macro_block_size=2,
             quality=None,
-            output_params=["-crf", "18", "-preset", "veryfast", "-tune", "animation", "-movflags", "+faststart"],
+            output_params=parameters,
             ffmpeg_log_level="error",
         )
         pipe.send(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -43,6 +43,9 @@ from metalore.serve.server import log_to_stderr, run_server
 from metalore.serve.service import Service
 from metalore.serve.settings import ServeSettings
 
+if TYPE_CHECKING:
+    from metalore.serve.live.cluster import ClusterNews
+
 _ABOUT = "Forecasts of what each zone will need, from telemetry as it comes. Errors are problem details (RFC 9457)."
 
 
@@ -72,6 +75,7 @@ def create_app(settings: ServeSettings | None = None) -> FastAPI:
         ServeError, ForecastError: no model can be loaded, or the window cannot be kept.
         IntentError: encoders were named and cannot be loaded.
         ScenarioError: a setting that cannot be.
+        AutoscaleError: a cluster should be followed, and there is none to connect to.
     """
     settings = ServeSettings.from_environment() if settings is None else settings
     token = settings.secret()
@@ -86,7 +90,7 @@ def create_app(settings: ServeSettings | None = None) -> FastAPI:
     app.hub, calls = None, Calls()
     if settings.live_sessions:
         bounds = LiveSettings(max_sessions=settings.live_sessions, max_viewers=settings.live_viewers)
-        app.hub = calls.hub = Hub(Offer(), bounds)
+        app.hub = calls.hub = Hub(Offer(), bounds, _cluster(settings))
         app.router.routes.extend(live_routes(app.hub, host=settings.host, token=token))
     if token is not None:
         _document_token(app)
@@ -102,6 +106,15 @@ def create_app(settings: ServeSettings | None = None) -> FastAPI:
         told=calls.answered,
     )
     return app
+
+
+def _cluster(settings: ServeSettings) -> ClusterNews | None:
+    """Whose changes the page tells; only then is lightkube needed."""
+    if not settings.live_cluster:
+        return None
+    from metalore.serve.live.cluster import follow
+
+    return follow(settings.live_namespace, context=settings.live_context)
 
 
 def run(settings: ServeSettings) -> None:

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import gc
 import logging.config
+import queue
 import socket
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -112,7 +114,50 @@ def run_server(app: Any, settings: ServeSettings, ready: Callable[[int], None] =
     """
     _allow_connections(settings.max_connections)
     gc.freeze()  # what was loaded stays; looking through it again and again would hold requests up
-    config = uvicorn.Config(
+    server = _TellingServer(_config(app, settings), ready)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(_NOT_STARTED)
+
+
+@contextlib.contextmanager
+def serving(app: Any, settings: ServeSettings) -> Iterator[int]:
+    """Serve an app in a thread while a block runs.
+
+    Args:
+        app: what is served.
+        settings: limits and address.
+
+    Yields:
+        The port, as soon as the app can be reached.
+
+    Raises:
+        OSError: nobody can listen there.
+    """
+    ports: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    server = _TellingServer(_config(app, settings), ports.put)
+
+    def run() -> None:
+        try:
+            server.run()
+        finally:
+            ports.put(None)
+
+    thread = threading.Thread(target=run, name="metalore-server", daemon=True)
+    thread.start()
+    port = ports.get()
+    if port is None:
+        raise OSError(f"nobody can listen at port {settings.port} of {settings.host}")
+    try:
+        yield port
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _config(app: Any, settings: ServeSettings) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -126,11 +171,6 @@ def run_server(app: Any, settings: ServeSettings, ready: Callable[[int], None] =
         timeout_graceful_shutdown=max(1, round(settings.request_timeout_s)),
         log_config=None,
     )
-    server = _TellingServer(config, ready)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
-    if not server.started:
-        sys.exit(_NOT_STARTED)
 
 
 class _TellingServer(uvicorn.Server):

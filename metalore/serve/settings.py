@@ -57,6 +57,11 @@ class ServeSettings(Settings):
     threads: int = Field(1, ge=1, description="Threads of torch.")
     live_sessions: int = Field(2, ge=0, description="Cities that the page at `/live` may run at once; 0: no such page.")
     live_viewers: int = Field(32, ge=1, description="Pages that may look at them.")
+    live_cluster: bool = Field(
+        False, description="Whether the page tells what changes in a Kubernetes namespace; read only."
+    )
+    live_namespace: str | None = Field(None, description="Which one; unset: the pod's own, or the kubeconfig's.")
+    live_context: str | None = Field(None, description="Of the kubeconfig; unset: its current one.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None, **given: Any) -> Self:

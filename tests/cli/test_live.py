@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cli.calling import refusal
+from cli.calling import call, refusal
 from websockets.sync.client import connect
 
 from metalore.cli.live import offer_of
@@ -47,10 +47,19 @@ def test_a_trained_policy_is_offered_by_its_folder(tmp_path: Path, monkeypatch: 
         (["--hour", "25"], "hour is 25"),
         (["--speed", "0"], "speed is 0"),
         (["--port", "70000"], "port is 70000"),
+        (["--cluster", "--kubeconfig", "/nowhere/config"], "no cluster to connect to: "),
+        (["--cluster", "--context", "moon"], "no cluster to connect to: "),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_starts(options: list[str], sentence: str) -> None:
     assert sentence in refusal("live", "--no-open", *options)
+
+
+@pytest.mark.parametrize("option", ["--namespace", "--kubeconfig", "--context"])
+def test_which_cluster_without_a_cluster_is_refused(option: str) -> None:
+    result = call("live", "--no-open", option, "city")
+    assert result.exit_code == 2
+    assert "add --cluster" in " ".join(result.output.replace("│", " ").split())
 
 
 def test_the_address_leads_to_a_city_that_ends_with_the_command() -> None:

@@ -63,6 +63,22 @@ def test_boxes_and_labels_do_not_overlap(source: str) -> None:
         assert apart_along or apart_across, (a.lines or a.label, b.lines or b.label)
 
 
+@pytest.mark.parametrize("source", IN_DOCS)
+def test_arrows_touch_no_box_but_their_own(source: str) -> None:
+    """Between two points of its way an arrow bends, so that it keeps to the rectangle of both."""
+    chart = diagrams.parsed(source)
+    diagrams.laid_out(chart)
+    spots = {name: (n.along, n.across) if chart.across_page else (n.across, n.along) for name, n in chart.nodes.items()}
+    for arrow in chart.arrows:
+        way = diagrams._way(arrow, chart, spots)
+        for name, node in chart.nodes.items():
+            if node.lines and name not in (arrow.tail, arrow.head):
+                for (x0, y0), (x1, y1) in pairwise(way):
+                    apart_x = abs((x0 + x1) / 2 - spots[name][0]) >= (abs(x1 - x0) + node.width) / 2 - 0.1
+                    apart_y = abs((y0 + y1) / 2 - spots[name][1]) >= (abs(y1 - y0) + node.height) / 2 - 0.1
+                    assert apart_x or apart_y, (arrow.tail, arrow.head, name)
+
+
 def test_a_crossing_that_need_not_be_is_undone() -> None:
     chart = diagrams.parsed(
         "flowchart LR\n a --> d\n b --> c\n a --> x\n b --> y\n x --> e\n d --> e\n c --> f\n y --> f"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ pytest.importorskip("typer", reason="the extra `cli` is not installed")
 pytest.importorskip("pettingzoo", reason="the extra `multi` is not installed")
 
 from docsite import commands, docstrings, environments, reference
+from test_readme import understood
 
 from metalore.registration import IDS
 
@@ -69,6 +71,22 @@ def test_every_command_has_a_section_with_its_options() -> None:
 def test_examples_of_commands_are_shown() -> None:
     assert "```bash\nmetalore evaluate runs/ppo" in commands.pages()["reference/commands/evaluate.md"]
     assert "```bash\nmetalore train smart-city" in commands.pages()["reference/commands/train.md"]
+
+
+def test_examples_of_commands_can_be_typed() -> None:
+    text = "\n".join(commands.pages().values())
+    lines = [line for block in re.findall(r"^```bash\n(.*?)^```$", text, re.M | re.S) for line in block.splitlines()]
+    assert len(lines) > len(commands.root().commands)
+    for line in lines:
+        assert understood(line), line
+
+
+@pytest.mark.parametrize("name", sorted(environments.places()))
+def test_the_first_lines_about_an_environment_run(name: str) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", environments.pages()[environments.places()[name]], re.M | re.S)
+    made: dict[str, Any] = {}
+    exec(code, made)
+    made["env"].close()
 
 
 def test_every_environment_has_a_page_with_the_sections_of_its_docstring() -> None:

@@ -403,7 +403,7 @@ def films(path: Path) -> list[np.ndarray]:
 
 # The reader leaves its pipe open.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize(("suffix", "tolerance"), [(".gif", 1.0), (".mp4", 6.0)])
+@pytest.mark.parametrize(("suffix", "tolerance"), [(".gif", 1.0), (".mp4", 6.0), (".webm", 6.0)])
 def test_films_hold_every_frame(frames: list[np.ndarray], tmp_path: Path, suffix: str, tolerance: float) -> None:
     path = tmp_path / "new" / f"film{suffix}"
     with Recorder(path, fps=30) as film:
@@ -435,7 +435,7 @@ def test_a_gif_keeps_the_pace(frames: list[np.ndarray], tmp_path: Path) -> None:
     assert sum(durations) == pytest.approx(400, abs=10)  # ms
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".mp4"])
+@pytest.mark.parametrize("suffix", [".gif", ".mp4", ".webm"])
 def test_an_interrupted_film_leaves_nothing(frames: list[np.ndarray], tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"film{suffix}"
     path.write_bytes(b"an older one")
@@ -453,7 +453,7 @@ def test_an_interrupted_film_leaves_nothing(frames: list[np.ndarray], tmp_path: 
 
 def test_a_recorder_refuses_what_cannot_be(frames: list[np.ndarray], tmp_path: Path) -> None:
     for name in ("film.avi", "film"):
-        with pytest.raises(ValueError, match=r"\.gif or \.mp4"):
+        with pytest.raises(ValueError, match=r"\.gif, \.mp4 or \.webm"):
             Recorder(tmp_path / name)
     with pytest.raises(ValueError, match="positive"):
         Recorder(tmp_path / "film.gif", fps=0)

@@ -150,7 +150,7 @@ def built(folder: str) -> list[Any]:
     return codecs.load_all_yaml(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
 
 
-@pytest.mark.parametrize("folder", ["", "base", "overlays/act", "monitoring"])
+@pytest.mark.parametrize("folder", ["", "base", "overlays/act", "overlays/live", "monitoring"])
 def test_the_server_takes_all_that_is_in_deploy(testbed: Testbed, folder: str) -> None:
     things = built(folder) if folder else files()
     with Client(testbed.config(), namespace="metalore") as client:

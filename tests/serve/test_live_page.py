@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -10,9 +11,13 @@ from typing import Any
 
 import pytest
 import uvicorn
+from autoscale.kubernetes.things import deployment
+from autoscale.kubernetes.watched import event, watched_server
 
+from metalore.autoscale.kubernetes.watch import connected
 from metalore.serve.live import session
 from metalore.serve.live.application import create_live_app
+from metalore.serve.live.cluster import ClusterNews
 from metalore.serve.live.hub import LiveSettings
 from metalore.serve.live.wishes import Offer, Side, Wishes
 
@@ -28,7 +33,14 @@ def address() -> Iterator[str]:
     """A city that runs fast, and counts from its first interval on, on a free port."""
     lead_in, session.LEAD_IN = session.LEAD_IN, 0
     offer = Offer(wishes=Wishes(side=Side(recommender="hpa")))
-    app = create_live_app(offer, LiveSettings(speed=120, max_sessions=20, idle_s=60))
+    with served(create_live_app(offer, LiveSettings(speed=120, max_sessions=20, idle_s=60))) as found:
+        yield found
+    session.LEAD_IN = lead_in
+
+
+@contextlib.contextmanager
+def served(app: Any) -> Iterator[str]:
+    """On a free port."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, ws="websockets-sansio", log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -37,7 +49,6 @@ def address() -> Iterator[str]:
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/live"
     server.should_exit = True
     thread.join(timeout=10)
-    session.LEAD_IN = lead_in
 
 
 @pytest.fixture(scope="module")
@@ -323,3 +334,33 @@ def test_who_comes_later_sees_what_has_happened(opened: Any) -> None:
     later = opened("&zone=market", own=True)
     becomes(later, "#feed", "taken down by hand")
     assert later.evaluate("metalore.store.intervals.length") > 0
+
+
+def test_what_changes_in_a_cluster_is_shown_as_text(browser: Any) -> None:
+    said: list[str] = []
+    with watched_server() as server:
+        server.objects["deployments"] = [deployment("market")]
+        app = create_live_app(cluster=ClusterNews(connected(server.config()), "city"))
+        with served(app) as address, browser.new_context() as context:
+            page = context.new_page()
+            page.on("console", lambda message: said.append(message.text))
+            page.goto(f"{address}?zone=market")
+            becomes(
+                page, "#cluster", "In the cluster it has requests and limits 1 CPU, 1G memory; bandwidth 100 Mbit/s."
+            )
+            server.emit("deployments", "MODIFIED", deployment("market", cpu="1500m"))
+            becomes(page, "#feed", "requests and limits 1 CPU, 1G memory → 1500m CPU, 1G memory")
+            becomes(page, "#cluster", "In the cluster it has requests and limits 1500m CPU, 1G memory")
+            server.emit("events", "ADDED", event("e", '<img src="x" onerror="alert(1)"> are expected', about="market"))
+            becomes(page, "#feed", 'Resized: <img src="x" onerror="alert(1)"> are expected')
+            assert page.locator("#feed img").count() == 0
+            assert page.locator("#feed .cluster").first.text_content() == "cluster"
+            page.keyboard.press("Escape")
+            becomes(page, "#cluster", "Cluster: namespace 'city' is followed, 1 zone in it.")
+            page.locator("#feed li", has_text="are expected").get_by_role("button", name="market").click()
+            becomes(page, "#scope", "market")
+            server.stop()
+            becomes(page, "#cluster", "the API server does not answer")
+            server.start()
+            sync_api.expect(page.locator("#cluster")).not_to_contain_text("Cluster:", timeout=WAIT_MS)
+    assert said == []

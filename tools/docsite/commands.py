@@ -86,9 +86,19 @@ def _described(name: str, command: Any) -> list[str]:
         rows = [f"| `{_spelt(one)}` | {_meaning(one)} |" for one in [*arguments, *options]]
         parts.append("\n".join(["| | |", "|---|---|", *rows]))
     if examples:
-        lines = [line.strip() for line in examples[0].splitlines() if line.strip()]
-        parts.append("```bash\n" + "\n".join(lines) + "\n```")
+        parts.append("```bash\n" + "\n".join(_unwrapped(examples[0])) + "\n```")
     return parts
+
+
+def _unwrapped(examples: str) -> list[str]:
+    """Commands, each on one line, so that it can be copied; help wraps long ones."""
+    lines: list[str] = []
+    for line in filter(None, map(str.strip, examples.splitlines())):
+        if line.startswith("metalore"):
+            lines.append(line)
+        else:
+            lines[-1] += f" {line}"
+    return lines
 
 
 def _first(command: Any) -> str:

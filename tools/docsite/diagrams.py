@@ -327,15 +327,31 @@ def _box(node: Node, x: float, y: float) -> str:
     return f'<g class="box {node.kind}">{shape}{text}</g>'
 
 
+def _way(arrow: Arrow, chart: Chart, spots: dict[str, tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points of an arrow: it bends between ranks, and passes each rank straight on, so that it touches no box there."""
+    deep: dict[int, float] = {}
+    for node in chart.nodes.values():
+        size = node.width if chart.across_page else node.height
+        deep[node.rank] = max(deep.get(node.rank, 0.0), size)
+    points: list[tuple[float, float]] = []
+    for place, name in enumerate(arrow.path):
+        node, (x, y) = chart.nodes[name], spots[name]
+        own = (node.width if chart.across_page else node.height) / 2
+        half = deep[node.rank] / 2
+        along = [-half, half]
+        if place == 0:
+            along = [own, half]
+        elif place == len(arrow.path) - 1:
+            along = [-half, -own]
+        points += [(x + step, y) if chart.across_page else (x, y + step) for step in along]
+    return list(dict.fromkeys(points))  # a line of no length would turn its arrowhead anywhere
+
+
 def _arrow(arrow: Arrow, chart: Chart, spots: dict[str, tuple[float, float]]) -> str:
     """A smooth line through its places, from the border of one box to that of the other."""
     lr = chart.across_page
-    first, *between, last = (spots[name] for name in arrow.path)
-    tail, head = (chart.nodes[name] for name in (arrow.path[0], arrow.path[-1]))
-    start = (first[0] + tail.width / 2, first[1]) if lr else (first[0], first[1] + tail.height / 2)
-    end = (last[0] - head.width / 2, last[1]) if lr else (last[0], last[1] - head.height / 2)
-    points = [start, *between, end]
-    path = f"M{start[0]:.1f},{start[1]:.1f}"
+    points = _way(arrow, chart, spots)
+    path = "M{:.1f},{:.1f}".format(*points[0])
     for (x0, y0), (x1, y1) in pairwise(points):
         middle = ((x0 + x1) / 2, (y0 + y1) / 2)
         bend = (

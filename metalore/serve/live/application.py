@@ -20,10 +20,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from metalore.serve.live.clock import MACHINE, Clock
 from metalore.serve.live.hub import MAIN, Hub, LiveSettings, RefusedError
 from metalore.serve.live.wishes import Offer, read_command
 
 if TYPE_CHECKING:
+    from metalore.serve.live.cluster import ClusterNews
     from metalore.serve.live.session import Session, Viewer
 
 PATH = "/live"
@@ -56,7 +58,12 @@ Allowed = Callable[[WebSocket], str | None]
 
 
 def create_live_app(
-    offer: Offer | None = None, settings: LiveSettings | None = None, host: str = "127.0.0.1"
+    offer: Offer | None = None,
+    settings: LiveSettings | None = None,
+    host: str = "127.0.0.1",
+    cluster: ClusterNews | None = None,
+    *,
+    clock: Clock = MACHINE,
 ) -> Starlette:
     """The live page by itself, with its main session begun.
 
@@ -64,8 +71,10 @@ def create_live_app(
         offer: what may be chosen; unset: what is built in.
         settings: bounds.
         host: address that is listened on; at a local one, pages of other hosts are refused.
+        cluster: whose changes are told; unset: none.
+        clock: that sessions go by.
     """
-    hub = Hub(offer or Offer(), settings or LiveSettings())
+    hub = Hub(offer or Offer(), settings or LiveSettings(), cluster, clock=clock)
     hub.begin()
 
     @contextlib.asynccontextmanager
@@ -83,18 +92,22 @@ def create_live_app(
 
 @contextlib.asynccontextmanager
 async def running(hub: Hub) -> AsyncIterator[None]:
-    """End idle sessions meanwhile, and all of them at the end."""
+    """Follow the cluster, if there is one, and end idle sessions meanwhile; end all of them at the end."""
 
     async def tidy() -> None:
         while True:
             await asyncio.sleep(TIDY_S)
             await asyncio.to_thread(hub.tidy)
 
-    tidying = asyncio.create_task(tidy())
+    tasks = [asyncio.create_task(tidy())]
+    if hub.cluster is not None:
+        tasks.append(asyncio.create_task(hub.cluster.run(hub)))
     try:
         yield
     finally:
-        tidying.cancel()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.to_thread(hub.close)
 
 

@@ -6,14 +6,17 @@ import asyncio
 import re
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
+from pydantic_core import to_json
 
 from metalore.scenario.base import Positive, Settings
+from metalore.serve.live.clock import MACHINE, Clock
 from metalore.serve.live.wishes import SPEEDS, Offer
 
 if TYPE_CHECKING:  # the simulator takes a second to load, which a service that shows nothing can do without
+    from metalore.serve.live.cluster import ClusterNews
     from metalore.serve.live.session import Session, Viewer
 
 MAIN = "main"
@@ -41,16 +44,25 @@ class Hub:
     Args:
         offer: what may be chosen.
         settings: bounds.
+        cluster: whose changes are told; None: there is none.
+        clock: that sessions go by.
     """
 
-    def __init__(self, offer: Offer, settings: LiveSettings) -> None:
-        self.offer, self.settings = offer, settings
+    def __init__(
+        self,
+        offer: Offer,
+        settings: LiveSettings,
+        cluster: ClusterNews | None = None,
+        *,
+        clock: Clock = MACHINE,
+    ) -> None:
+        self.offer, self.settings, self.cluster, self.clock = offer, settings, cluster, clock
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
     def begin(self) -> None:
         """Make the main session before anybody looks, so that its first picture is there sooner."""
-        threading.Thread(target=self._session, args=(MAIN,), name="metalore-live-begin", daemon=True).start()
+        threading.Thread(target=self.session, args=(MAIN,), name="metalore-live-begin", daemon=True).start()
 
     async def join(self, name: str) -> tuple[Session, Viewer]:
         """Look at a session.
@@ -61,15 +73,23 @@ class Hub:
         if not _NAME.fullmatch(name):
             raise RefusedError("a session's name has up to 32 of the characters a-z, 0-9 and -")
         self._check_room()
-        session = await asyncio.to_thread(self._session, name)
+        session = await asyncio.to_thread(self.session, name)
         self._check_room()  # others may have come meanwhile
-        return session, session.join()
+        viewer = session.join()
+        if self.cluster is not None:
+            viewer.tell(to_json(self.cluster.so_far()))
+        return session, viewer
 
     def _check_room(self) -> None:
         if self.viewers >= self.settings.max_viewers:
             raise RefusedError(f"{self.settings.max_viewers} pages look already; close one, or raise max_viewers")
 
-    def _session(self, name: str) -> Session:
+    def session(self, name: str) -> Session:
+        """The session of a name, made if it does not run.
+
+        Raises:
+            RefusedError: as many as are allowed run already.
+        """
         from metalore.serve.live.session import Session
 
         with self._lock:
@@ -82,7 +102,8 @@ class Hub:
                     f"{self.settings.max_sessions} sessions run already; join one ({', '.join(sorted(others))}), "
                     "or raise max_sessions"
                 )
-            made = Session(name, self.offer, speed=self.settings.speed, playing=self.settings.playing)
+            speed, playing = self.settings.speed, self.settings.playing
+            made = Session(name, self.offer, speed=speed, playing=playing, clock=self.clock)
             self._sessions = {**others, name: made}
             return made
 
@@ -105,10 +126,16 @@ class Hub:
         for session in idle:
             session.stop()
 
-    def happened(self, kind: str, text: str) -> None:
-        """Tell everybody what the service around does."""
+    def happened(self, kind: str, *texts: str | tuple[str, str]) -> None:
+        """Tell everybody what the service around does: texts, or zones with texts."""
+        notes = [("", one) if isinstance(one, str) else one for one in texts]
         for session in list(self._sessions.values()):
-            session.note(kind, text)
+            session.notes(kind, notes)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell all pages something that is no part of any city's story."""
+        for session in list(self._sessions.values()):
+            session.tell(message)
 
     def close(self) -> None:
         """End all sessions."""

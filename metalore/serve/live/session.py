@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from pydantic_core import to_json
 
 from metalore.scenario import Scenario, ScenarioError, zone_names
 from metalore.serve.live.city import LEAD_IN, LiveCity, interval_of
+from metalore.serve.live.clock import MACHINE, Clock
 from metalore.serve.live.scene import MOST_USERS, ZONE_COLUMNS, Glimpse, Picture, Viewpoint, attachment_type
 from metalore.serve.live.story import (
     CityWatch,
@@ -102,10 +104,13 @@ class Session:
         offer: what may be chosen.
         speed: simulated s per s.
         playing: whether it runs at once.
+        clock: that it goes by.
     """
 
-    def __init__(self, name: str, offer: Offer, *, speed: float = 30.0, playing: bool = True) -> None:
-        self.name, self.offer = name, offer
+    def __init__(
+        self, name: str, offer: Offer, *, speed: float = 30.0, playing: bool = True, clock: Clock = MACHINE
+    ) -> None:
+        self.name, self.offer, self._clock = name, offer, clock
         self._speed, self._playing = float(speed), playing
         self._commands: queue.Queue[Command | None] = queue.Queue(_COMMANDS)
         self._viewers: dict[Viewer, asyncio.AbstractEventLoop] = {}
@@ -127,6 +132,11 @@ class Session:
     def viewers(self) -> int:
         """How many look."""
         return len(self._viewers)
+
+    @property
+    def pictures(self) -> int:
+        """Number of the newest picture."""
+        return self._number
 
     def join(self) -> Viewer:
         """One more looks; they are told what has happened so far."""
@@ -208,12 +218,12 @@ class Session:
 
     def _turn(self) -> bool:
         """One tick: do what was asked, run what is due if somebody looks, show it. Whether to go on."""
-        began = time.monotonic()
+        began = self._clock.monotonic()
         if not self._obey(wait_s=0.0 if self._runs else _TICK_S):
             return False
         if self._runs:
             self._advance_or_hold(began)
-            time.sleep(max(0.002, began + _TICK_S - time.monotonic()))
+            self._clock.sleep(max(0.002, began + _TICK_S - self._clock.monotonic()))
         return True
 
     @property
@@ -269,8 +279,17 @@ class Session:
 
     def note(self, kind: str, text: str, zone: str | None = None) -> None:
         """Tell something that happens now; from any thread."""
+        self.notes(kind, [(zone or "", text)])
+
+    def notes(self, kind: str, notes: Sequence[tuple[str, str]]) -> None:
+        """Tell several things that happen now, zone and text each; a zone that is not of this city joins the text."""
         time_s = self._cities[0].time_s if self._cities else 0.0
-        self.happened([{"time_s": time_s, "kind": kind, "text": text} | ({"zone": zone} if zone else {})])
+        known = {zone["name"] for zone in self._told.get("zones", ())}
+        self.happened([
+            {"time_s": time_s, "kind": kind, "text": text, "zone": zone} if zone in known
+            else {"time_s": time_s, "kind": kind, "text": f"{zone}: {text}" if zone else text}
+            for zone, text in notes
+        ])  # fmt: skip
 
     def _begin(self, wishes: Wishes, go_on: bool = False) -> None:
         """Start cities anew, by wish with the next episode: a picture first, then what decides and loads longer."""
@@ -342,7 +361,7 @@ class Session:
         self._steps_owed = np.inf if hurries else min(self._steps_owed + self._speed * _TICK_S / step_s, 10_000)
         until = began + (_LEAD_IN_PICTURE_S if hurries else _BUSY * _TICK_S)
         ran = False
-        while self._steps_owed >= 1 and time.monotonic() < until and not self._cities[0].ended:
+        while self._steps_owed >= 1 and self._clock.monotonic() < until and not self._cities[0].ended:
             self._step()
             self._steps_owed -= 1
             ran = True

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Happening = dict[str, Any]
 """Something that happens: `time_s`, `kind` (one of :data:`KINDS`), `text`, and `zone` and `world` where it has one."""
-KINDS = ("city", "failure", "scale", "forecast", "service", "session")
+KINDS = ("city", "failure", "scale", "forecast", "service", "cluster", "session")
 
 SHOWN = {
     "active_users": 1, "requests": 0, "completed": 0, "lost": 0, "cpu_cores": 3, "given_cores": 3, "memory_mb": 0,

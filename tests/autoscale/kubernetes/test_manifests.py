@@ -105,6 +105,24 @@ def test_the_role_is_narrow() -> None:
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl, which has kustomize, is not installed")
+def test_the_service_follows_the_cluster_in_one_overlay_only_and_reads_there() -> None:
+    for overlay, follows in (("base", False), ("overlays/live", True)):
+        built = subprocess.run(["kubectl", "kustomize", DEPLOY / overlay], capture_output=True, check=True, text=True)
+        found = objects(built.stdout)
+        pod = found["Deployment", "metalore-service"]["spec"]["template"]["spec"]
+        (container,) = pod["containers"]
+        given = {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
+        settings = ServeSettings.from_environment(given)
+        assert (settings.live_cluster, pod["automountServiceAccountToken"]) == (follows, follows)
+    assert pod["serviceAccountName"] == "metalore-service"
+    (subject,) = found["RoleBinding", "metalore-service"]["subjects"]
+    assert (subject["name"], subject["namespace"]) == ("metalore-service", "metalore")
+    for rule in found["Role", "metalore-service"]["rules"]:
+        assert rule["verbs"] == ["list", "watch"]
+        assert set(rule["resources"]) <= {"deployments", "pods", "events"}
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl, which has kustomize, is not installed")
 @pytest.mark.parametrize(("overlay", "acts"), [("base", False), ("overlays/act", True)])
 def test_kustomize_builds_everything(overlay: str, acts: bool) -> None:
     built = subprocess.run(["kubectl", "kustomize", DEPLOY / overlay], capture_output=True, check=True, text=True)

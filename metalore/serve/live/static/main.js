@@ -12,7 +12,7 @@ const SAID_EVERY_MS = 4000; // what is read aloud must not come faster than it c
 const MOST_SAID = 5;
 const AGAIN_MS = 1500;
 const DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-const KINDS = { city: "city", failure: "failure", scale: "size", forecast: "forecast", service: "service", session: "you" };
+const KINDS = { city: "city", failure: "failure", scale: "size", forecast: "forecast", service: "service", cluster: "cluster", session: "you" };
 
 const address = new URL(location.href);
 const session = address.searchParams.get("session") ?? "main";
@@ -30,6 +30,8 @@ let token = "";
 let saidAt = -Infinity;
 let sayTimer = 0;
 let unsaid = [];
+let cluster = null; // how it stands with the cluster that is followed, if one is
+const clusterZones = new Map();
 
 // -- connection -------------------------------------------------------------------------------------------------------
 
@@ -39,7 +41,10 @@ function connect() {
   if (token) protocols.push(`token.${btoa(token).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`);
   socket = new WebSocket(`${scheme}://${location.host}/live/socket?session=${encodeURIComponent(session)}`, protocols);
   socket.binaryType = "arraybuffer";
-  socket.onopen = () => notice("");
+  socket.onopen = () => {
+    notice("");
+    clusterZones.clear(); // all of them come anew
+  };
   socket.onmessage = ({ data }) => (typeof data === "string" ? take(JSON.parse(data)) : see(data));
   socket.onclose = ({ code, reason }) => {
     if (code === 4401) return askForToken();
@@ -67,6 +72,7 @@ function take(message) {
   else if (message.type === "interval") takeInterval(message, false);
   else if (message.type === "happenings") happen(message.happenings, message.past);
   else if (message.type === "state") showState(message);
+  else if (message.type === "cluster") takeCluster(message);
   else if (message.type === "error" || message.type === "refused") notice(message.text);
   if (message.type === "history") refresh();
 }
@@ -194,6 +200,7 @@ function choose(zone, told = true) {
   $("scope").textContent = place ? `${place.name}${place.kind ? ` (${place.kind})` : ""}` : "The whole city";
   $("crowd").disabled = $("fail").disabled = zone < 0;
   refresh();
+  showCluster();
   showFeed();
   if (told && place) say(`${place.name}: ${$("now").textContent}`, true);
 }
@@ -270,6 +277,22 @@ function splitNow(numbers, w) {
     `compute, ${hello.sides[w].rule}: ${radioR} Mbit of requests and ${radioU} of updates wait in devices, ` +
     `${workR} and ${workU} Gcycle at the server.`;
   return element;
+}
+
+function takeCluster(message) {
+  cluster = message;
+  for (const [name, held] of Object.entries(message.zones)) {
+    if (held === null) clusterZones.delete(name);
+    else clusterZones.set(name, held);
+  }
+  showCluster();
+}
+
+function showCluster() {
+  if (!cluster) return;
+  const zone = hello && zoneName();
+  const held = zone ? `In the cluster it has ${clusterZones.get(zone) ?? "no Deployment"}. ` : "";
+  $("cluster").textContent = held + (zone && cluster.well ? "" : `Cluster: ${cluster.state}.`);
 }
 
 // -- what happens -----------------------------------------------------------------------------------------------------

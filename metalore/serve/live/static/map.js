@@ -15,7 +15,7 @@ export class CityMap {
     this.canvas = canvas;
     this.context = canvas.getContext("2d", { alpha: false });
     this.selected = -1;
-    this.stats = { frames: 0, pictures: 0, drawing_ms: 0 };
+    this.stats = { frames: 0, pictures: 0, drawing_ms: 0, shown_at: 0 };
     this.dirty = true;
     this.caption = "";
     canvas.addEventListener("click", (event) => {
@@ -34,8 +34,15 @@ export class CityMap {
       this.draw(now);
       this.stats.drawing_ms += performance.now() - began;
       this.stats.frames++;
+      if (this.stats.shown_at === 0 && this.worlds[0].zone) this.tellWhenShown();
     };
     requestAnimationFrame(loop);
+  }
+
+  // The first picture is on the screen when the next frame begins; in ms since 1970, to be compared with other clocks.
+  tellWhenShown() {
+    this.stats.shown_at = -1;
+    requestAnimationFrame(() => { this.stats.shown_at = Date.now(); });
   }
 
   begin(hello, reader) {
