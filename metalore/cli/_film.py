@@ -50,21 +50,24 @@ class Take:
     """
 
     path: Path
-    seconds: float
-    fps: float
-    size: tuple[int, int]
-    theme: str
+    seconds: float = 20.0
+    fps: float = 20.0
+    size: tuple[int, int] = (1280, 720)
+    theme: str = "dark"
 
     def __post_init__(self) -> None:
         for name, value, most in (("seconds", self.seconds, MOST_SECONDS), ("fps", self.fps, MOST_FPS)):
             if not 0 < value <= most:
                 raise ValueError(f"--{name} is {value:g}; it must be above 0 and at most {most:g}")
         if not all(least <= side <= most for least, side, most in zip(LEAST, self.size, MOST, strict=True)):
-            raise ValueError(
-                f"--size is {_in_pixels(self.size)}; it must be from {_in_pixels(LEAST)} to {_in_pixels(MOST)}"
-            )
+            raise ValueError(f"--size is {self.pixels}; it must be from {_in_pixels(LEAST)} to {_in_pixels(MOST)}")
         if self.theme not in ("dark", "light"):
             raise ValueError(f"--theme is {self.theme!r}; there are dark and light")
+
+    @property
+    def pixels(self) -> str:
+        """The size, as it is given."""
+        return _in_pixels(self.size)
 
     @property
     def frames(self) -> int:

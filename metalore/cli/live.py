@@ -46,10 +46,18 @@ Record = Annotated[
         "--record", metavar="FILE", help="Open no page, but film it: .gif, .mp4, .webm.", rich_help_panel=_FILM
     ),
 ]
-Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Of the film.", rich_help_panel=_FILM)]
-Fps = Annotated[float, typer.Option("--fps", metavar="F", help="Frames a second.", rich_help_panel=_FILM)]
-Size = Annotated[str, typer.Option("--size", metavar="WxH", help="In pixels.", rich_help_panel=_FILM)]
-Theme = Annotated[str, typer.Option("--theme", metavar="dark|light", rich_help_panel=_FILM)]
+Seconds = Annotated[
+    float | None, typer.Option("--seconds", metavar="S", help="Of the film; default 20.", rich_help_panel=_FILM)
+]
+Fps = Annotated[
+    float | None, typer.Option("--fps", metavar="F", help="Frames a second; default 20.", rich_help_panel=_FILM)
+]
+Size = Annotated[
+    str | None, typer.Option("--size", metavar="WxH", help="In pixels; default 1280x720.", rich_help_panel=_FILM)
+]
+Theme = Annotated[
+    str | None, typer.Option("--theme", metavar="dark|light", help="Of the page; default dark.", rich_help_panel=_FILM)
+]
 
 
 def live(
@@ -72,10 +80,10 @@ def live(
     kubeconfig: KubeConfig = None,
     cluster_context: ClusterContext = None,
     record: Record = None,
-    seconds: Seconds = 20.0,
-    fps: Fps = 20.0,
-    size: Size = "1280x720",
-    theme: Theme = "dark",
+    seconds: Seconds = None,
+    fps: Fps = None,
+    size: Size = None,
+    theme: Theme = None,
 ) -> None:
     """Show a city that lives, and steer it, in the browser.
 
@@ -111,11 +119,15 @@ def live(
         "rival": _rival(split, recommender, rival_split, rival_recommender),
     })  # fmt: skip
     live_settings = LiveSettings(speed=speed, playing=not paused)
+    said = {"seconds": seconds, "fps": fps, "size": size, "theme": theme}
+    how: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
     if record is not None:
         if cluster:
             raise typer.BadParameter("a film shows no cluster, whose time is another; leave --cluster or --record out")
-        _record(offer, live_settings, record, seconds, fps, size, theme)
+        _record(offer, live_settings, record, how)
         return
+    if how:
+        raise typer.BadParameter(f"--{next(iter(how))} is of a film; add --record FILE, or leave it out")
     settings = ServeSettings(host=host, port=port)
     news = _cluster(cluster, namespace, kubeconfig, cluster_context)
     app = create_live_app(offer, live_settings, host, news)
@@ -143,20 +155,20 @@ def _cluster(wanted: bool, namespace: str | None, kubeconfig: str | None, contex
     return follow(namespace, kubeconfig, context)
 
 
-def _record(
-    offer: Offer, settings: LiveSettings, path: Path, seconds: float, fps: float, size: str, theme: str
-) -> None:
+def _record(offer: Offer, settings: LiveSettings, path: Path, how: dict[str, Any]) -> None:
     """Film the page, and say what came of it."""
     from metalore.cli._experiment import say
     from metalore.cli._film import Take, film, size_of
     from metalore.cli.record import progress_bar
 
-    take = Take(path, seconds, fps, size_of(size), theme)
+    if "size" in how:
+        how["size"] = size_of(how["size"])
+    take = Take(path, **how)
     began = time.perf_counter()
     with progress_bar("frames") as progress:
         film(offer, settings, take, progress)
-    took, megabytes = time.perf_counter() - began, path.stat().st_size / 1e6
-    say(f"{take.frames:,} frames of {size}, {megabytes:,.1f} MB, in {took:,.1f} s; the film is in {path}")
+    took, megabytes = time.perf_counter() - began, take.path.stat().st_size / 1e6
+    say(f"{take.frames:,} frames of {take.pixels}, {megabytes:,.1f} MB, in {took:,.1f} s; the film is in {take.path}")
 
 
 def _rival(

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import logging.config
-import queue
 import socket
 import sys
 import threading
@@ -23,6 +22,7 @@ _MOST_HEAD_BYTES = 65_536
 _MOST_MESSAGE_BYTES = 16_384
 """Of what a page sends over its WebSocket."""
 _NOT_STARTED = 3
+_LOG = logging.getLogger("uvicorn.error")  # beside what uvicorn itself says
 
 
 class CarefulProtocol(HttpToolsProtocol):
@@ -100,7 +100,7 @@ def protocol_of(settings: ServeSettings) -> type[CarefulProtocol]:
 
 def log_to_stderr(uvicorn_level: str = "INFO") -> None:
     """What the service and uvicorn say; uvicorn's line for each request is left out."""
-    logging.config.dictConfig(_LOG)
+    logging.config.dictConfig(_LOGGING)
     logging.getLogger("uvicorn").setLevel(uvicorn_level)
 
 
@@ -111,12 +111,15 @@ def run_server(app: Any, settings: ServeSettings, ready: Callable[[int], None] =
         app: what is served.
         settings: limits and address.
         ready: is told the port as soon as the app can be reached.
+
+    Raises:
+        OSError: nobody can listen there.
     """
     _allow_connections(settings.max_connections)
     gc.freeze()  # what was loaded stays; looking through it again and again would hold requests up
     server = _TellingServer(_config(app, settings), ready)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
+    with _listening(settings) as listener, contextlib.suppress(KeyboardInterrupt):
+        server.run([listener])
     if not server.started:
         sys.exit(_NOT_STARTED)
 
@@ -130,30 +133,32 @@ def serving(app: Any, settings: ServeSettings) -> Iterator[int]:
         settings: limits and address.
 
     Yields:
-        The port, as soon as the app can be reached.
+        The port.
 
     Raises:
         OSError: nobody can listen there.
     """
-    ports: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    server = _TellingServer(_config(app, settings), ports.put)
-
-    def run() -> None:
+    server = _TellingServer(_config(app, settings))
+    with _listening(settings) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],), name="metalore-server", daemon=True)
+        thread.start()
         try:
-            server.run()
+            yield listener.getsockname()[1]  # who connects before the app is ready waits in the socket's queue
         finally:
-            ports.put(None)
+            server.should_exit = True
+            thread.join()
 
-    thread = threading.Thread(target=run, name="metalore-server", daemon=True)
-    thread.start()
-    port = ports.get()
-    if port is None:
-        raise OSError(f"nobody can listen at port {settings.port} of {settings.host}")
+
+def _listening(settings: ServeSettings) -> socket.socket:
+    """The socket of an address; its error says which, and what to do."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        yield port
-    finally:
-        server.should_exit = True
-        thread.join()
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise OSError(
+            f"nobody can listen at port {settings.port} of {settings.host} ({error.strerror}); "
+            "choose another, or port 0 for a free one"
+        ) from None
 
 
 def _config(app: Any, settings: ServeSettings) -> uvicorn.Config:
@@ -174,7 +179,7 @@ def _config(app: Any, settings: ServeSettings) -> uvicorn.Config:
 
 
 class _TellingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[int], None] = lambda port: None) -> None:
         super().__init__(config)
         self._ready = ready
 
@@ -182,7 +187,9 @@ class _TellingServer(uvicorn.Server):
         """Listen, and tell where."""
         await super().startup(sockets)
         if self.started:
-            self._ready(self.servers[0].sockets[0].getsockname()[1])
+            host, port = self.config.host, self.servers[0].sockets[0].getsockname()[1]
+            _LOG.info("running on http://%s:%d (Ctrl-C ends it)", f"[{host}]" if ":" in host else host, port)
+            self._ready(port)
 
 
 def _allow_connections(count: int) -> None:
@@ -199,7 +206,7 @@ def _allow_connections(count: int) -> None:
         )
 
 
-_LOG: dict[str, Any] = {
+_LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},

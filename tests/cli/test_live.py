@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,20 @@ def test_which_cluster_without_a_cluster_is_refused(option: str) -> None:
     result = call("live", "--no-open", option, "city")
     assert result.exit_code == 2
     assert "add --cluster" in " ".join(result.output.replace("│", " ").split())
+
+
+def test_how_a_film_is_taken_without_a_film_is_refused() -> None:
+    result = call("live", "--no-open", "--fps", 10)
+    assert result.exit_code == 2
+    assert "add --record FILE" in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_port_in_use_is_refused_in_one_sentence(host: str) -> None:
+    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as other:
+        port = other.getsockname()[1]
+        sentence = refusal("live", "--no-open", "--host", host, "--port", port)
+    assert sentence.startswith(f"nobody can listen at port {port} of {host} (Address already in use")
 
 
 def test_the_address_leads_to_a_city_that_ends_with_the_command() -> None:
