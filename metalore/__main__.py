@@ -1,0 +1,5 @@
+"""`python -m metalore` is `metalore`."""
+
+from metalore.cli import main
+
+main()
