@@ -110,7 +110,7 @@ def live(
     """
     from metalore.serve.live.application import PATH, create_live_app
     from metalore.serve.live.hub import LiveSettings
-    from metalore.serve.server import log_to_stderr, run_server
+    from metalore.serve.server import listening, log_to_stderr, run_server
     from metalore.serve.settings import ServeSettings
 
     offer = offer_of(scenario, forecaster, split, rival_split, wishes={
@@ -130,7 +130,6 @@ def live(
         raise typer.BadParameter(f"--{next(iter(how))} is of a film; add --record FILE, or leave it out")
     settings = ServeSettings(host=host, port=port)
     news = _cluster(cluster, namespace, kubeconfig, cluster_context)
-    app = create_live_app(offer, live_settings, host, news)
 
     def ready(port: int) -> None:
         address = f"http://{'[' + host + ']' if ':' in host else host}:{port}{PATH}"
@@ -140,8 +139,9 @@ def live(
 
             webbrowser.open(address)
 
-    log_to_stderr("WARNING")
-    run_server(app, settings, ready)
+    with listening(settings) as listener:
+        log_to_stderr("WARNING")
+        run_server(create_live_app(offer, live_settings, host, news), settings, listener, ready)
 
 
 def _cluster(wanted: bool, namespace: str | None, kubeconfig: str | None, context: str | None) -> ClusterNews | None:

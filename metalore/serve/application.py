@@ -39,7 +39,7 @@ from metalore.serve.schemas import (
     Zones,
     parsed,
 )
-from metalore.serve.server import log_to_stderr, run_server
+from metalore.serve.server import listening, log_to_stderr, run_server
 from metalore.serve.service import Service
 from metalore.serve.settings import ServeSettings
 
@@ -120,7 +120,8 @@ def _cluster(settings: ServeSettings) -> ClusterNews | None:
 def run(settings: ServeSettings) -> None:
     """Serve until interrupted."""
     log_to_stderr()
-    run_server(create_app(settings), settings)
+    with listening(settings) as listener:
+        run_server(create_app(settings), settings, listener)
 
 
 @contextlib.asynccontextmanager

@@ -104,21 +104,21 @@ def log_to_stderr(uvicorn_level: str = "INFO") -> None:
     logging.getLogger("uvicorn").setLevel(uvicorn_level)
 
 
-def run_server(app: Any, settings: ServeSettings, ready: Callable[[int], None] = lambda port: None) -> None:
+def run_server(
+    app: Any, settings: ServeSettings, listener: socket.socket, ready: Callable[[int], None] = lambda port: None
+) -> None:
     """Serve an app until interrupted.
 
     Args:
         app: what is served.
         settings: limits and address.
+        listener: of :func:`listening`, at this address.
         ready: is told the port as soon as the app can be reached.
-
-    Raises:
-        OSError: nobody can listen there.
     """
     _allow_connections(settings.max_connections)
     gc.freeze()  # what was loaded stays; looking through it again and again would hold requests up
     server = _TellingServer(_config(app, settings), ready)
-    with _listening(settings) as listener, contextlib.suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):
         server.run([listener])
     if not server.started:
         sys.exit(_NOT_STARTED)
@@ -139,7 +139,7 @@ def serving(app: Any, settings: ServeSettings) -> Iterator[int]:
         OSError: nobody can listen there.
     """
     server = _TellingServer(_config(app, settings))
-    with _listening(settings) as listener:
+    with listening(settings) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), name="metalore-server", daemon=True)
         thread.start()
         try:
@@ -149,8 +149,12 @@ def serving(app: Any, settings: ServeSettings) -> Iterator[int]:
             thread.join()
 
 
-def _listening(settings: ServeSettings) -> socket.socket:
-    """The socket of an address; its error says which, and what to do."""
+def listening(settings: ServeSettings) -> socket.socket:
+    """The socket of an address, before what is served there begins to load.
+
+    Raises:
+        OSError: nobody can listen there.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family)
