@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging.config
+import logging
 import socket
 import sys
 import threading
@@ -99,9 +99,16 @@ def protocol_of(settings: ServeSettings) -> type[CarefulProtocol]:
 
 
 def log_to_stderr(uvicorn_level: str = "INFO") -> None:
-    """What the service and uvicorn say; uvicorn's line for each request is left out."""
-    logging.config.dictConfig(_LOGGING)
-    logging.getLogger("uvicorn").setLevel(uvicorn_level)
+    """What the service and uvicorn say; uvicorn's line for each request is left out.
+
+    Not by `logging.config`, which closes the handlers of everybody else in the process.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    for name, level in (("uvicorn", uvicorn_level), ("metalore", "INFO")):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
 
 
 def run_server(
@@ -208,14 +215,3 @@ def _allow_connections(count: int) -> None:
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
         )
-
-
-_LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "loggers": {
-        name: {"handlers": ["stderr"], "level": "INFO", "propagate": False} for name in ("uvicorn", "metalore")
-    },
-}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from cli.calling import call, refusal
 
 from metalore.cli import _film
 from metalore.serve.live.clock import FilmClock
+from metalore.serve.server import log_to_stderr
 
 imageio = pytest.importorskip("imageio.v2", reason='imageio is not installed: pip install "metalore[film]"')
 pytest.importorskip("playwright", reason='playwright is not installed: pip install "metalore[film]"')
@@ -26,6 +28,13 @@ needs_chromium = pytest.mark.skipif(
     not any(map(shutil.which, _film.BROWSERS)), reason="Chromium is not installed: tools/install-chromium"
 )
 SMALL = ("live", "--scenario", "smart-city-small", "--speed", "10", "--size", "640x360", "--fps", "5")
+
+
+@pytest.fixture(autouse=True)
+def loggers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command's handlers go with the stream that they write to."""
+    for name in ("metalore", "uvicorn"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
 
 
 # The reader leaves its pipe open.
@@ -87,6 +96,13 @@ def test_what_is_missing_is_named_and_nothing_is_left(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "playwright", None)
     assert 'playwright is missing: pip install "metalore[film]"' in refusal("live", "--record", tmp_path / "a.gif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_handlers_of_others_stay_open(tmp_path: Path) -> None:
+    """As those of absl, which close the stream that they were made with, even if it is the process's own."""
+    with closing(logging.FileHandler(tmp_path / "other.log")) as other:
+        log_to_stderr()
+        assert other.stream is not None
 
 
 @needs_chromium
