@@ -116,7 +116,7 @@ def film(offer: Offer, settings: LiveSettings, take: Take, progress: Callable[[i
     log_to_stderr("WARNING")
     with Recorder(take.path, take.fps) as recorder, _browser() as browser:
         app = create_live_app(offer, settings, clock=(clock := FilmClock()))
-        with serving(app, ServeSettings(port=0)) as port, closing(clock):
+        with serving(app, ServeSettings(port=0)) as port, closing(app.state.hub), closing(clock):
             page = _page(browser, f"http://127.0.0.1:{port}{PATH}?theme={take.theme}", take.size)
             for i, frame in enumerate(_frames(page, clock, app.state.hub.session(MAIN), take)):
                 recorder.add(frame)

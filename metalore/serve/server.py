@@ -22,6 +22,8 @@ _MOST_HEAD_BYTES = 65_536
 _MOST_MESSAGE_BYTES = 16_384
 """Of what a page sends over its WebSocket."""
 _NOT_STARTED = 3
+_PATIENCE_S = 2.0
+"""For connections to be closed, where the whole program is about to end."""
 _LOG = logging.getLogger("uvicorn.error")  # beside what uvicorn itself says
 
 
@@ -153,7 +155,9 @@ def serving(app: Any, settings: ServeSettings) -> Iterator[int]:
             yield listener.getsockname()[1]  # who connects before the app is ready waits in the socket's queue
         finally:
             server.should_exit = True
-            thread.join()
+            thread.join(_PATIENCE_S)
+            server.force_exit = True  # a page that has been interrupted does not say goodbye
+            thread.join(_PATIENCE_S)
 
 
 def listening(settings: ServeSettings) -> socket.socket:

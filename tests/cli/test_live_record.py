@@ -116,7 +116,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
         while not any(one.stat().st_size for one in tmp_path.iterdir()) and time.monotonic() < until:
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the process and all its children
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 130
